@@ -1,0 +1,84 @@
+# Everything a user or a developer types. Each target does its own set-up.
+
+VENV        := .venv
+DECODE_VENV := .venv-decode
+PYTHON      := $(VENV)/bin/python
+BUILD       := build/cmake
+
+INPUTS := pyproject.toml constraints.txt scripts/make-venv.sh
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+# ---------------------------------------------------------------- set-up
+
+.PHONY: env
+env: packages $(VENV)/.up-to-date ## install what is missing and build .venv
+
+.PHONY: packages
+packages:
+	@scripts/system-packages.sh run
+
+.PHONY: test-packages
+test-packages:
+	@scripts/system-packages.sh test
+
+$(VENV)/.up-to-date: $(INPUTS) | packages
+	@scripts/make-venv.sh full $(VENV)
+	@touch $@
+
+$(DECODE_VENV)/.up-to-date: $(INPUTS) | packages
+	@scripts/make-venv.sh decode $(DECODE_VENV)
+	@touch $@
+
+# ---------------------------------------------------------------- use
+
+.PHONY: demo
+demo: env ## encode a real volume, open it in ParaView, write a picture and a table
+	@$(PYTHON) demo/run.py
+
+# ---------------------------------------------------------------- checks
+
+.PHONY: test
+test: env lint test-install ## every check and every test
+	@$(PYTHON) -m pytest
+
+.PHONY: test-unit
+test-unit: env ## the tests that start neither ParaView nor a window
+	@$(PYTHON) -m pytest -m "not paraview and not gui"
+
+.PHONY: test-no-torch
+test-no-torch: $(DECODE_VENV)/.up-to-date ## decode where torch is not installed
+	@! $(DECODE_VENV)/bin/python -c 'import torch' 2>/dev/null \
+	    || { echo "inrvis: torch can be imported from $(DECODE_VENV)" >&2; exit 1; }
+	@$(DECODE_VENV)/bin/python -m pytest -m decode_only
+
+.PHONY: test-install
+test-install: test-packages $(VENV)/.up-to-date ## install with CMake and load the plugin in pvpython
+	@cmake -S . -B $(BUILD) >/dev/null
+	@ctest --test-dir $(BUILD) --output-on-failure
+
+.PHONY: lint
+lint: env ## style, types and the direction of imports
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+.PHONY: format
+format: env ## let ruff rewrite the sources
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+# ---------------------------------------------------------------- tidy
+
+.PHONY: clean
+clean: ## remove environments, builds and caches
+	rm -rf $(VENV) $(DECODE_VENV) build dist .hypothesis .import_linter_cache .mypy_cache \
+	    .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
