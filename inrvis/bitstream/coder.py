@@ -1,0 +1,82 @@
+"""One range-coded stream of integer arrays (constriction's range coder)."""
+
+from __future__ import annotations
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+from inrvis.bitstream.tables import counts, reach
+
+# An escaped value follows as four bytes, each uniform: room for any 32-bit integer.
+_ESCAPE_BYTES = 4
+_ESCAPE_OFFSET = 1 << 31
+
+
+def _categorical(index: int) -> constriction.stream.model.Categorical:
+    # Counts are integers below 2**20: float64 holds them exactly, and with perfect=False the
+    # library's conversion to fixed point is a fixed sequence of exactly rounded operations.
+    return constriction.stream.model.Categorical(
+        counts(index).astype(np.float64), perfect=False
+    )
+
+
+class IntegerEncoder:
+    """Append integer arrays, each with its own table, to one stream."""
+
+    def __init__(self) -> None:
+        self._coder = constriction.stream.queue.RangeEncoder()
+        self._byte = constriction.stream.model.Uniform(256)
+
+    def put(self, values: NDArray[np.integer], table: int) -> None:
+        """Code ``values`` (any shape, C order, 32-bit range) with table ``table``."""
+        flat = np.asarray(values, dtype=np.int64).ravel()
+        if flat.size == 0:
+            return
+        limit = reach(table)
+        escaped = np.abs(flat) > limit
+        symbols = np.where(escaped, 2 * limit + 1, flat + limit).astype(np.int32)
+        self._coder.encode(symbols, _categorical(table))
+        outliers = (flat[escaped] + _ESCAPE_OFFSET).astype(np.uint32)
+        if outliers.size:
+            raw = outliers.astype("<u4").view(np.uint8).astype(np.int32)
+            self._coder.encode(raw, self._byte)
+
+    def finish(self) -> bytes:
+        """Return the stream."""
+        return self._coder.get_compressed().astype("<u4").tobytes()
+
+
+class IntegerDecoder:
+    """Read back what :class:`IntegerEncoder` wrote, in the same order with the same tables."""
+
+    def __init__(self, stream: bytes) -> None:
+        if len(stream) % 4:
+            raise ValueError("a coded stream is a whole number of 32-bit words")
+        self._coder = constriction.stream.queue.RangeDecoder(
+            np.frombuffer(stream, dtype="<u4").astype(np.uint32)
+        )
+        self._byte = constriction.stream.model.Uniform(256)
+
+    def take(self, number: int, table: int) -> NDArray[np.int64]:
+        """Decode the next ``number`` integers.
+
+        Raises
+        ------
+        ValueError
+            If the stream does not hold them.
+        """
+        if number == 0:
+            return np.zeros(0, dtype=np.int64)
+        limit = reach(table)
+        try:
+            symbols = self._coder.decode(_categorical(table), number).astype(np.int64)
+            values = symbols - limit
+            escaped = np.flatnonzero(symbols == 2 * limit + 1)
+            if escaped.size:
+                raw = self._coder.decode(self._byte, _ESCAPE_BYTES * escaped.size)
+                words = raw.astype(np.uint8).view("<u4").astype(np.int64)
+                values[escaped] = words - _ESCAPE_OFFSET
+        except AssertionError as error:  # how constriction reports an impossible stream
+            raise ValueError("the coded stream is damaged") from error
+        return values

@@ -1,0 +1,48 @@
+"""`inrvis decode`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import inrvis
+from inrvis.cli.output import ProgressBar
+from inrvis.errors import UsageError
+from inrvis.sources.image import Image
+from inrvis.writers import write_image
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser("decode", help="decode an .inr file into a file of voxels")
+    parser.set_defaults(run=run)
+    parser.add_argument("file", metavar="FILE.inr")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT.vti",
+                        help=".vti, or .npy for a single array")
+    parser.add_argument("--array", action="append", dest="arrays", metavar="NAME")
+    parser.add_argument("--time-index", type=int, default=0, metavar="K")
+    parser.add_argument("--extent", type=int, nargs=6, metavar=("X0", "X1", "Y0", "Y1", "Z0", "Z1"))
+    parser.add_argument("--stride", type=int, default=1)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Decode and write."""
+    with inrvis.open(arguments.file, device=arguments.device) as volume:
+        steps = max(1, len(volume.times))
+        if not 0 <= arguments.time_index < steps:
+            raise UsageError(
+                f"{arguments.file} has {steps} time step(s); --time-index must be 0..{steps - 1}"
+            )
+        names = arguments.arrays or list(volume.arrays)
+        with ProgressBar(arguments.quiet) as bar:
+            decoded = volume.decode_arrays(
+                names, extent=arguments.extent, stride=arguments.stride, progress=bar.fraction
+            )
+        grid = volume.grid.subgrid(arguments.extent, arguments.stride)
+        time = volume.times[arguments.time_index] if volume.times else None
+    image = Image(grid, dict(zip(names, decoded, strict=True)), time)
+    write_image(image, Path(arguments.output))
+    return 0

@@ -1,0 +1,70 @@
+"""`inrvis info`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from inrvis.cli.output import lines, to_json
+from inrvis.container.sections import FORMAT_VERSION
+from inrvis.container.volume_file import read_volume
+from inrvis.metrics import bits_per_value, compression_ratio
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser("info", help="say what an .inr file holds")
+    parser.set_defaults(run=run)
+    parser.add_argument("file", metavar="FILE.inr")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the facts of a file."""
+    stored = read_volume(Path(arguments.file))
+    header = stored.header
+    values = header.grid.number_of_points * header.channels
+    worst: dict[str, float] = {}
+    for array in header.arrays:
+        for name, value in array.metrics.items():
+            pick = min if name in ("psnr_db", "ssim") else max
+            worst[name] = pick(worst.get(name, value), value)
+    facts: dict[str, Any] = {
+        "kind": "volume",
+        "format": FORMAT_VERSION,
+        "dimensions": list(header.grid.dimensions),
+        "spacing": list(header.grid.spacing),
+        "origin": list(header.grid.origin),
+        "direction": list(header.grid.direction),
+        "arrays": [
+            {"name": a.name, "dtype": a.dtype, "components": a.components,
+             "range": [a.low, a.high], **a.metrics}
+            for a in header.arrays
+        ],
+        "times": list(header.times),
+        "model": header.model.name,
+        "parameters": header.model.parameters,
+        "encoded_bytes": stored.encoded_bytes,
+        "original_bytes": header.original_bytes,
+        "compression_ratio": compression_ratio(header.original_bytes, stored.encoded_bytes),
+        "bits_per_value": bits_per_value(stored.encoded_bytes, values),
+        **worst,
+        "lattice": {"spacing": list(header.model.lattice.spacing),
+                    "blocks": list(header.model.lattice.blocks)},
+        "encoding": dict(header.encoding),
+    }
+    if arguments.json:
+        print(to_json(facts))
+        return 0
+    facts["arrays"] = ", ".join(
+        f"{a.name} ({a.dtype}, {a.components} component{'s'[: a.components > 1]})"
+        for a in header.arrays
+    )
+    facts["lattice"] = (
+        f"a knot every {'x'.join(map(str, header.model.lattice.spacing))} voxels, "
+        f"{'x'.join(map(str, header.model.lattice.blocks))} blocks"
+    )
+    facts["encoding"] = ", ".join(f"{k} {v}" for k, v in header.encoding.items())
+    print(lines(facts))
+    return 0

@@ -1,0 +1,318 @@
+"""The header of format 1: what a file says of itself, parsed into frozen dataclasses.
+
+Everything here comes from a file of unknown origin: each value is checked for type, range and
+consistency before any of it sizes an allocation.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from inrvis.bitstream import NUMBER_OF_TABLES
+from inrvis.errors import FormatError, LimitError
+from inrvis.grid import ImageGrid
+
+MAX_POINTS = 1 << 36
+MAX_PARAMETERS = 1 << 28
+MAX_ARRAYS = 1024
+MAX_CHANNELS = 256
+MAX_FEATURES = 1024
+MAX_TENSORS = 1024
+DTYPES = (
+    "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64",
+)
+
+
+@dataclass(frozen=True)
+class ArrayHeader:
+    """One array of the volume and how channels of the network become its values.
+
+    ``value = offset + scale * channel``, clamped to ``[low, high]`` and, for integer types,
+    rounded half to even.
+    """
+
+    name: str
+    dtype: str
+    components: int
+    channel: int
+    offset: tuple[float, ...]
+    scale: tuple[float, ...]
+    low: float
+    high: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TensorHeader:
+    """A quantised weight tensor: ``step * integer``, its integers coded with ``table``."""
+
+    name: str
+    shape: tuple[int, ...]
+    step: float
+    table: int
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class LatticeHeader:
+    """Where the trunk network is evaluated.
+
+    Knot ``k`` of an axis lies at voxel ``k * spacing``; the knots of an axis are split evenly
+    over ``blocks`` trunks. Order x, y, z.
+    """
+
+    spacing: tuple[int, int, int]
+    blocks: tuple[int, int, int]
+    features: int
+
+
+@dataclass(frozen=True)
+class ModelHeader:
+    """The network: its lattice, its tensors by graph, and facts for the reader of ``info``."""
+
+    name: str
+    lattice: LatticeHeader
+    trunk: tuple[TensorHeader, ...]
+    head: tuple[TensorHeader, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(tensor.size for tensor in (*self.trunk, *self.head))
+
+
+@dataclass(frozen=True)
+class VolumeHeader:
+    """Everything a volume file says of itself."""
+
+    grid: ImageGrid
+    arrays: tuple[ArrayHeader, ...]
+    model: ModelHeader
+    times: tuple[float, ...] = ()
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the network's output."""
+        return sum(array.components for array in self.arrays)
+
+    @property
+    def original_bytes(self) -> int:
+        """Size of the arrays in their source's own types."""
+        values = self.grid.number_of_points
+        return sum(values * a.components * np.dtype(a.dtype).itemsize for a in self.arrays)
+
+    def to_bytes(self) -> bytes:
+        """Serialise as compact JSON; deterministic."""
+        return json.dumps(self._to_json(), separators=(",", ":"), sort_keys=True).encode()
+
+    def _to_json(self) -> dict[str, Any]:
+        def tensors(group: tuple[TensorHeader, ...]) -> list[Any]:
+            return [[t.name, list(t.shape), t.step, t.table] for t in group]
+
+        lattice = self.model.lattice
+        return {
+            "kind": "volume",
+            "grid": self.grid.to_json(),
+            "times": list(self.times),
+            "arrays": [
+                {
+                    "name": a.name,
+                    "dtype": a.dtype,
+                    "components": a.components,
+                    "channel": a.channel,
+                    "offset": list(a.offset),
+                    "scale": list(a.scale),
+                    "low": a.low,
+                    "high": a.high,
+                    "metrics": dict(a.metrics),
+                }
+                for a in self.arrays
+            ],
+            "model": {
+                "name": self.model.name,
+                "lattice": {
+                    "spacing": list(lattice.spacing),
+                    "blocks": list(lattice.blocks),
+                    "features": lattice.features,
+                },
+                "trunk": tensors(self.model.trunk),
+                "head": tensors(self.model.head),
+                "settings": dict(self.model.settings),
+            },
+            "encoding": dict(self.encoding),
+        }
+
+
+class _Fields:
+    """Typed access to a JSON object from an untrusted file."""
+
+    def __init__(self, value: Any, where: str) -> None:
+        if not isinstance(value, dict):
+            raise FormatError(f"the file's header is malformed: {where} is not an object")
+        self._value, self._where = value, where
+
+    def _get(self, key: str, kind: type | tuple[type, ...]) -> Any:
+        value = self._value.get(key)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise FormatError(f"the file's header is malformed: {self._where}.{key}")
+        return value
+
+    def text(self, key: str) -> str:
+        value: str = self._get(key, str)
+        if not 0 < len(value) <= 1024:
+            raise FormatError(f"the file's header is malformed: {self._where}.{key}")
+        return value
+
+    def integer(self, key: str, low: int, high: int) -> int:
+        value: int = self._get(key, int)
+        if not low <= value <= high:
+            raise LimitError(
+                f"the file's header claims {self._where}.{key} = {value}, outside {low}..{high}"
+            )
+        return value
+
+    def number(self, key: str) -> float:
+        return _finite(self._get(key, (int, float)), f"{self._where}.{key}")
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        value: dict[str, Any] = self._get(key, dict)
+        return value
+
+    def items(self, key: str, most: int) -> list[Any]:
+        value: list[Any] = self._get(key, list)
+        if len(value) > most:
+            raise LimitError(f"the file's header lists {len(value)} {self._where}.{key}")
+        return value
+
+    def numbers(self, key: str, count: int) -> tuple[float, ...]:
+        value = self.items(key, count)
+        if len(value) != count:
+            raise FormatError(f"the file's header is malformed: {self._where}.{key}")
+        return tuple(_finite(v, f"{self._where}.{key}") for v in value)
+
+    def triple(self, key: str, high: int) -> tuple[int, int, int]:
+        value = self.items(key, 3)
+        if len(value) != 3 or any(type(v) is not int or not 1 <= v <= high for v in value):
+            raise FormatError(f"the file's header is malformed: {self._where}.{key}")
+        return value[0], value[1], value[2]
+
+
+def _finite(value: Any, where: str) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise FormatError(f"the file's header is malformed: {where}")
+    return float(value)
+
+
+def parse_header(data: bytes) -> VolumeHeader:
+    """Parse and check the JSON of a header.
+
+    Raises
+    ------
+    FormatError
+        If something is missing or of the wrong kind.
+    LimitError
+        If it claims more than any file may.
+    """
+    try:
+        root = _Fields(json.loads(data), "header")
+    except (ValueError, RecursionError) as error:
+        raise FormatError("the file's header is not JSON") from error
+    if (kind := root.text("kind")) != "volume":
+        raise FormatError(f"the file holds a {kind!r}, which this inrvis cannot open; update it")
+    grid = ImageGrid.from_json(root.mapping("grid"))
+    if grid.number_of_points > MAX_POINTS:
+        raise LimitError(
+            f"the file claims {grid.number_of_points} voxels; the limit is {MAX_POINTS}"
+        )
+    arrays = tuple(_parse_array(a) for a in root.items("arrays", MAX_ARRAYS))
+    _check_channels(arrays)
+    model = _parse_model(_Fields(root.mapping("model"), "model"))
+    times = root.items("times", 1)
+    return VolumeHeader(
+        grid=grid,
+        arrays=arrays,
+        model=model,
+        times=tuple(_finite(t, "times") for t in times),
+        encoding=root.mapping("encoding"),
+    )
+
+
+def _parse_array(value: Any) -> ArrayHeader:
+    fields = _Fields(value, "array")
+    dtype = fields.text("dtype")
+    if dtype not in DTYPES:
+        raise FormatError(f"the file's header names the unknown type {dtype!r}")
+    components = fields.integer("components", 1, MAX_CHANNELS)
+    metrics = _Fields(fields.mapping("metrics"), "metrics")
+    return ArrayHeader(
+        name=fields.text("name"),
+        dtype=dtype,
+        components=components,
+        channel=fields.integer("channel", 0, MAX_CHANNELS),
+        offset=fields.numbers("offset", components),
+        scale=fields.numbers("scale", components),
+        low=fields.number("low"),
+        high=fields.number("high"),
+        metrics={key: metrics.number(key) for key in fields.mapping("metrics")},
+    )
+
+
+def _check_channels(arrays: tuple[ArrayHeader, ...]) -> None:
+    channel = 0
+    for array in arrays:
+        if array.channel != channel:
+            raise FormatError("the file's header is malformed: channels of the arrays overlap")
+        channel += array.components
+    names = {array.name for array in arrays}
+    if not arrays or len(names) != len(arrays) or channel > MAX_CHANNELS:
+        raise FormatError("the file's header is malformed: its arrays")
+
+
+def _parse_model(fields: _Fields) -> ModelHeader:
+    lattice = _Fields(fields.mapping("lattice"), "lattice")
+    trunk = tuple(_parse_tensor(t) for t in fields.items("trunk", MAX_TENSORS))
+    head = tuple(_parse_tensor(t) for t in fields.items("head", MAX_TENSORS))
+    parameters = sum(tensor.size for tensor in (*trunk, *head))
+    if parameters > MAX_PARAMETERS:
+        raise LimitError(f"the file claims {parameters} parameters; the limit is {MAX_PARAMETERS}")
+    blocks = lattice.triple("blocks", 1 << 12)
+    if any(len(t.shape) < 2 or t.shape[0] != math.prod(blocks) for t in trunk):
+        raise FormatError("the file's header is malformed: trunk tensors do not match its blocks")
+    return ModelHeader(
+        name=fields.text("name"),
+        lattice=LatticeHeader(
+            spacing=lattice.triple("spacing", 1 << 12),
+            blocks=blocks,
+            features=lattice.integer("features", 1, MAX_FEATURES),
+        ),
+        trunk=trunk,
+        head=head,
+        settings=fields.mapping("settings"),
+    )
+
+
+def _parse_tensor(value: Any) -> TensorHeader:
+    if not isinstance(value, list) or len(value) != 4 or not isinstance(value[1], list):
+        raise FormatError("the file's header is malformed: a tensor")
+    fields = _Fields(dict(zip(("name", "shape", "step", "table"), value, strict=True)), "tensor")
+    shape = fields.items("shape", 4)
+    if any(type(n) is not int or not 1 <= n <= MAX_PARAMETERS for n in shape):
+        raise FormatError("the file's header is malformed: a tensor's shape")
+    return TensorHeader(
+        name=fields.text("name"),
+        shape=tuple(shape),
+        step=fields.number("step"),
+        table=fields.integer("table", 0, NUMBER_OF_TABLES - 1),
+    )

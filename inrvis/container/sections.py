@@ -1,0 +1,181 @@
+"""Read and write the sections of an `.inr` file: opaque bytes in HDF5, each with a checksum."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from inrvis.container.hdf5 import h5py
+from inrvis.errors import ChecksumError, FormatError, LimitError, OutputError, VersionError
+
+MAGIC = "inrvis"
+FORMAT_VERSION = 1
+MAX_SECTION_BYTES = 1 << 32
+# What zlib may expand a header or the graphs to: far above any real one, far below a threat.
+MAX_INFLATED_BYTES = 1 << 24
+# Everything in a file is a handful of sections; its own bookkeeping stays below this.
+_META_BLOCK_BYTES = 256
+
+
+def deflate(data: bytes) -> bytes:
+    """Compress ``data`` with zlib at its highest level."""
+    return zlib.compress(data, 9)
+
+
+def inflate(data: bytes, what: str) -> bytes:
+    """Expand zlib ``data``; refuse more than MAX_INFLATED_BYTES.
+
+    Raises
+    ------
+    LimitError
+        If it expands beyond the limit.
+    FormatError
+        If it is not zlib data.
+    """
+    decompressor = zlib.decompressobj()
+    try:
+        expanded = decompressor.decompress(data, MAX_INFLATED_BYTES)
+    except zlib.error as error:
+        raise FormatError(f"the {what} section is damaged: {error}") from error
+    if decompressor.unconsumed_tail:
+        raise LimitError(f"the {what} section expands beyond {MAX_INFLATED_BYTES} bytes")
+    if not decompressor.eof:
+        raise FormatError(f"the {what} section is cut short")
+    return expanded
+
+
+def write_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write ``data`` as a new file in one step.
+
+    The bytes go to a temporary file in the same folder, which then takes the name ``path``:
+    an interrupted or failed write leaves what was there before.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    target = Path(path)
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        os.close(handle)
+        temporary = Path(name)
+        with open(temporary, "r+b") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, target)
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
+        raise OutputError(f"cannot write {target}: {reason}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def file_image(sections: Mapping[str, bytes]) -> bytes:
+    """Return the whole `.inr` file that holds ``sections``.
+
+    It is made in memory: its exact size is known before anything is written, and a full disk
+    meets one plain write instead of HDF5's.
+    """
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    # The newest object headers are both the smallest and checksummed by HDF5 itself.
+    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    access.set_meta_block_size(_META_BLOCK_BYTES)
+    access.set_fapl_core(1 << 16, False)
+    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    file_id = h5py.h5f.create(b"image.inr", h5py.h5f.ACC_TRUNC, creation, access)
+    with h5py.File(file_id) as file:
+        file.attrs["magic"] = np.bytes_(MAGIC)
+        file.attrs["format"] = np.uint16(FORMAT_VERSION)
+        for name, data in sections.items():
+            _write_section(file, name, data)
+        file.flush()
+        return bytes(file.id.get_file_image())
+
+
+def _write_section(file: h5py.File, name: str, data: bytes) -> None:
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_obj_track_times(False)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    if len(data) < 32768:  # small enough to live in the object header: no block of its own
+        properties.set_layout(h5py.h5d.COMPACT)
+    space = h5py.h5s.create_simple((len(data),))
+    dataset = h5py.h5d.create(
+        file.id, name.encode(), h5py.h5t.NATIVE_UINT8, space, dcpl=properties
+    )
+    if data:
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.frombuffer(data, dtype=np.uint8))
+    file[name].attrs["crc32"] = np.uint32(zlib.crc32(data))
+
+
+def read_sections(path: str | os.PathLike[str]) -> dict[str, bytes]:
+    """Read every section of an `.inr` file and check it.
+
+    Raises
+    ------
+    FormatError
+        If the file is missing, not ours, damaged or of an unknown version (its subclasses say
+        which).
+    """
+    source = Path(path)
+    if source.is_dir():
+        raise FormatError(f"{source} is a folder, not an .inr file")
+    try:
+        with h5py.File(source, "r") as file:
+            _check_version(file, source)
+            return {name: _read_section(file, name, source) for name in file}
+    except FileNotFoundError as error:
+        raise FormatError(f"{source} does not exist") from error
+    except PermissionError as error:
+        raise FormatError(f"{source} cannot be read: permission denied") from error
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        # HDF5 tells of truncation and of damage to its own structures in many ways.
+        raise FormatError(f"{source} is not a complete .inr file: it is cut short, damaged, or "
+                          "of another kind; copy or encode it again") from error
+
+
+def _check_version(file: h5py.File, source: Path) -> None:
+    magic = file.attrs.get("magic")
+    if not isinstance(magic, bytes) or magic != MAGIC.encode():
+        raise FormatError(f"{source} is an HDF5 file, but not an .inr file (no inrvis magic)")
+    version = int(file.attrs["format"])
+    if version != FORMAT_VERSION:
+        raise VersionError(
+            f"{source} is of format version {version}; this inrvis reads version "
+            f"{FORMAT_VERSION}: update inrvis, or encode the data again"
+        )
+
+
+def _read_section(file: h5py.File, name: str, source: Path) -> bytes:
+    # A link out of the file would let it name any file of the reader's; hard links cannot.
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise FormatError(f"{source}: section {name!r} is a link")
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1 or dataset.dtype != np.uint8:
+        raise FormatError(f"{source}: section {name!r} is not a row of bytes")
+    if dataset.chunks is not None or dataset.external:
+        raise FormatError(f"{source}: section {name!r} is not stored plainly")
+    # A dataset may claim any size; the file's own size bounds what plain storage can hold.
+    if dataset.size > min(MAX_SECTION_BYTES, source.stat().st_size):
+        raise LimitError(f"{source}: section {name!r} claims {dataset.size} bytes")
+    data = dataset[()].tobytes()
+    if zlib.crc32(data) != int(dataset.attrs["crc32"]):
+        raise ChecksumError(
+            f"{source}: section {name!r} is damaged (its checksum differs); copy the file again"
+        )
+    return data

@@ -1,0 +1,92 @@
+"""ONNX Runtime sessions: which device runs them, and how they are made from untrusted graphs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from inrvis.container.graphs import check_graph
+from inrvis.errors import DeviceError, GraphError, UsageError
+
+Device = Literal["auto", "cpu", "cuda"]
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+def check_device(device: str) -> None:
+    """Raise UsageError unless ``device`` is auto, cpu or cuda."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"unknown device {device!r}: choose auto, cpu or cuda")
+
+
+def _options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    # Tiles run side by side on threads of ours (ONNX Runtime releases the interpreter lock):
+    # that scales better than threads inside operators this small.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return options
+
+
+class Graph:
+    """One checked graph, ready to run.
+
+    Parameters
+    ----------
+    data : bytes
+        Serialised ONNX model from a file; it is checked first.
+    device : {"auto", "cpu", "cuda"}
+        Where to run it; auto takes CUDA where ONNX Runtime can use it.
+
+    Raises
+    ------
+    GraphError
+        If the graph is refused.
+    DeviceError
+        If CUDA was demanded and ONNX Runtime cannot use it here.
+    """
+
+    def __init__(self, data: bytes, device: Device) -> None:
+        check_graph(data)
+        providers = [_PROVIDERS["cpu"]]
+        if device != "cpu" and _PROVIDERS["cuda"] in onnxruntime.get_available_providers():
+            providers.insert(0, _PROVIDERS["cuda"])
+        try:
+            self._session = onnxruntime.InferenceSession(data, _options(), providers=providers)
+        except Exception as error:  # ONNX Runtime's own classes have no common base
+            raise GraphError(
+                f"ONNX Runtime refuses the file's graph: {_first_line(error)}"
+            ) from error
+        self.inputs = tuple(item.name for item in self._session.get_inputs())
+        # A GPU build falls back to the CPU without a word where the driver or a library is
+        # missing, so only the session itself knows what it runs on.
+        self.device: Literal["cpu", "cuda"] = (
+            "cuda" if self._session.get_providers()[0] == _PROVIDERS["cuda"] else "cpu"
+        )
+        if device == "cuda" and self.device != "cuda":
+            raise DeviceError(
+                "CUDA was asked for, but ONNX Runtime cannot use it here: install "
+                "onnxruntime-gpu and an NVIDIA driver, or ask for the device auto"
+            )
+
+    def __call__(self, feeds: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Run on ``feeds`` and return the first output."""
+        try:
+            result: NDArray[np.float32] = self._session.run(None, feeds)[0]
+        except Exception as error:
+            raise GraphError(f"the file's graph cannot run: {_first_line(error)}") from error
+        return result
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]
+
+
+def cores() -> int:
+    """Number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

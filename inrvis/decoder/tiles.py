@@ -1,0 +1,58 @@
+"""Tiles: how a read is cut up, and the small cache of those decoded last."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from itertools import product
+from threading import Lock
+from typing import Any
+
+from numpy.typing import NDArray
+
+# A tile's features and activations (16 channels of float32 for each voxel) should stay in a
+# core's share of the last-level cache; on a GPU, launches should be few instead.
+_TILE_SHAPE = {"cpu": (16, 32, 64), "cuda": (64, 128, 128)}
+
+
+def tiles(shape: tuple[int, ...], device: str) -> list[tuple[slice, slice, slice]]:
+    """Cut an output of ``shape`` (z, y, x) into slices."""
+    edges = [
+        [slice(i, min(i + step, length)) for i in range(0, length, step)]
+        for length, step in zip(shape, _TILE_SHAPE[device], strict=True)
+    ]
+    return [(z, y, x) for z, y, x in product(*edges)]
+
+
+class TileCache:
+    """The tiles decoded last, up to ``capacity_bytes``; safe to share between threads."""
+
+    def __init__(self, capacity_bytes: int = 64 << 20) -> None:
+        self._capacity = capacity_bytes
+        self._bytes = 0
+        self._tiles: OrderedDict[Hashable, NDArray[Any]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Hashable) -> NDArray[Any] | None:
+        """Return the tile of ``key``, or None."""
+        with self._lock:
+            if key in self._tiles:
+                self._tiles.move_to_end(key)
+            return self._tiles.get(key)
+
+    def put(self, key: Hashable, tile: NDArray[Any]) -> None:
+        """Keep ``tile``, dropping the ones used longest ago."""
+        with self._lock:
+            if key in self._tiles or tile.nbytes > self._capacity:
+                return
+            self._tiles[key] = tile
+            self._bytes += tile.nbytes
+            while self._bytes > self._capacity:
+                _, dropped = self._tiles.popitem(last=False)
+                self._bytes -= dropped.nbytes
+
+    def clear(self) -> None:
+        """Forget every tile."""
+        with self._lock:
+            self._tiles.clear()
+            self._bytes = 0

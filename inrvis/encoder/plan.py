@@ -1,0 +1,74 @@
+"""Choose the size of a network for a number of bytes, and its blocks for a grid."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+from inrvis.encoder.settings import ModelSettings
+from inrvis.encoder.siren import parameter_count
+from inrvis.errors import UsageError
+
+# Measured on the volumes of docs/benchmarks.md: trunks of about this many weights reach the best
+# quality in the time of the presets (smaller ones waste bytes, larger ones see too few samples).
+_WEIGHTS_PER_BLOCK = 9000
+_BITS_PER_WEIGHT = 5.0
+_SPACING = 2
+_NARROWEST, _WIDEST = 6, 512
+_MOST_BLOCKS = 4096
+
+
+def choose_blocks(dimensions: tuple[int, int, int], number: float) -> tuple[int, int, int]:
+    """Blocks along x, y and z: about ``number`` of them, as close to cubes as can be."""
+    def badness(blocks: tuple[int, int, int]) -> tuple[float, tuple[int, int, int]]:
+        sides = [n / b for n, b in zip(dimensions, blocks, strict=True) if n > 1]
+        shape = math.log(max(sides) / min(sides)) if sides else 0.0
+        return 2 * abs(math.log(math.prod(blocks) / number)) + shape, blocks
+
+    # An axis of fewer than 16 voxels is not worth a cut.
+    most = [max(1, min(n // 8, math.ceil(2 * number))) for n in dimensions]
+    return min(
+        (
+            (x, y, z)
+            for x, y, z in product(*(range(1, m + 1) for m in most))
+            if x * y * z <= min(_MOST_BLOCKS, max(1.0, 1.6 * number))
+        ),
+        key=badness,
+    )
+
+
+def plan_model(
+    dimensions: tuple[int, int, int], channels: int, weight_bits: float
+) -> ModelSettings:
+    """Network whose weights cost about ``weight_bits`` once quantised.
+
+    Raises
+    ------
+    UsageError
+        If not even the smallest network fits.
+    """
+    parameters = weight_bits / _BITS_PER_WEIGHT
+    blocks = choose_blocks(dimensions, max(1.0, parameters / _WEIGHTS_PER_BLOCK))
+    features = 16 if parameters > 4000 else 8
+
+    def settings(width: int) -> ModelSettings:
+        return ModelSettings(
+            width=width,
+            spacing=(_SPACING, _SPACING, _SPACING),
+            blocks=blocks,
+            features=features,
+            head_width=features,
+        )
+
+    fitting = [
+        width
+        for width in range(_NARROWEST, _WIDEST + 1)
+        if parameter_count(settings(width), channels) <= parameters
+    ]
+    if not fitting:
+        smallest = parameter_count(settings(_NARROWEST), channels) * _BITS_PER_WEIGHT / 8
+        raise UsageError(
+            f"the target leaves {int(weight_bits / 8)} bytes for the network; the smallest one "
+            f"takes {int(smallest)}: ask for a lower ratio"
+        )
+    return settings(fitting[-1])

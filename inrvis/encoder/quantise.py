@@ -1,0 +1,146 @@
+"""Quantisation of weights: how fine each tensor is, what it costs, and training through it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inrvis.bitstream import NUMBER_OF_TABLES, counts, reach
+from inrvis.bitstream.tables import TOTAL, WIDTHS_PER_FAMILY
+
+_ESCAPE_BITS = 32.0
+# Relative steps are kept within these, in units of a tensor's root mean square.
+_FINEST, _COARSEST = 2.0**-14, 2.0
+
+
+@dataclass(frozen=True)
+class Quantiser:
+    """Step sizes of all tensors, relative to one another.
+
+    Attributes
+    ----------
+    relative : mapping of str to float
+        Step of each tensor at scale 1.
+    scale : float
+        Factor on all of them: the one knob of the rate.
+    """
+
+    relative: Mapping[str, float]
+    scale: float = 1.0
+
+    def step(self, name: str) -> float:
+        """Step of tensor ``name``, as the file stores it: a float32."""
+        return float(np.float32(self.relative[name] * self.scale))
+
+    def at(self, scale: float) -> Quantiser:
+        """Return the same at another scale."""
+        return Quantiser(self.relative, scale)
+
+    def weigh(self, name: str, weight: Tensor) -> Tensor:
+        """Quantised weight whose gradient is that of the weight (straight through)."""
+        step = self.step(name)
+        return weight + (torch.round(weight.detach() / step) * step - weight.detach())
+
+    def integers(self, tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.int64]]:
+        """Round all tensors to integers."""
+        return {
+            name: torch.round(tensor.detach().double() / self.step(name)).long().cpu().numpy()
+            for name, tensor in tensors.items()
+        }
+
+
+@lru_cache(maxsize=NUMBER_OF_TABLES)
+def _code_lengths(table: int) -> NDArray[np.float64]:
+    lengths = math.log2(TOTAL) - np.log2(counts(table).astype(np.float64))
+    lengths[-1] += _ESCAPE_BITS
+    return lengths
+
+
+def table_bits(integers: NDArray[np.int64], table: int) -> float:
+    """Bits that ``table`` spends on ``integers``."""
+    limit = reach(table)
+    magnitude = np.abs(integers).ravel()
+    inside = np.minimum(magnitude, limit + 1)
+    histogram = np.bincount(inside, minlength=limit + 2)
+    lengths = np.append(_code_lengths(table)[limit:-1], _code_lengths(table)[-1])
+    return float(histogram @ lengths)
+
+
+def best_table(integers: NDArray[np.int64]) -> tuple[int, float]:
+    """Table that codes ``integers`` in the fewest bits, and those bits."""
+    deviation = math.sqrt(float(np.mean(integers.astype(np.float64) ** 2)))
+    # Widths are 2**(step / 8) / 8 of a deviation of one; look around the one that fits.
+    centre = 8 * math.log2(max(deviation, 1 / 8) * 8)
+    steps = np.arange(round(centre) - 8, round(centre) + 9)
+    steps = np.unique(np.clip(steps, 0, WIDTHS_PER_FAMILY - 17))
+    candidates = [*steps, *(steps + WIDTHS_PER_FAMILY)]
+    return min(((int(t), table_bits(integers, int(t))) for t in candidates), key=lambda x: x[1])
+
+
+def coded_bits(quantiser: Quantiser, tensors: Mapping[str, Tensor]) -> float:
+    """Bits that all tensors cost at the quantiser's steps, each with its best table."""
+    return sum(best_table(q)[1] for q in quantiser.integers(tensors).values())
+
+
+def scale_for_bits(quantiser: Quantiser, tensors: Mapping[str, Tensor], bits: float) -> Quantiser:
+    """Finest scale at which the tensors cost at most ``bits``."""
+    low, high = quantiser.scale / 1024, quantiser.scale * 1024
+    for _ in range(24):
+        middle = math.sqrt(low * high)
+        if coded_bits(quantiser.at(middle), tensors) <= bits:
+            high = middle
+        else:
+            low = middle
+    return quantiser.at(high)
+
+
+def sensible_steps(
+    tensors: Mapping[str, Tensor],
+    loss: Callable[[Callable[[str, Tensor], Tensor]], float],
+    generator: torch.Generator,
+) -> Quantiser:
+    """Steps at which every tensor's rounding costs the loss equally much for each bit it saves.
+
+    For a loss that grows by ``s * d**2 / 12`` for each weight rounded with step ``d``, rate and
+    loss balance (at high resolution) where ``s * d**2`` is the same for all tensors. ``s`` is
+    measured by disturbing one tensor at a time.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        Trained weights.
+    loss : callable
+        Loss of a fixed batch as a function of a map over weights.
+    generator : torch.Generator
+        Source of the disturbance.
+    """
+    baseline = loss(lambda _, weight: weight)
+    relative = {}
+    for name, tensor in tensors.items():
+        size = float(tensor.detach().square().mean().sqrt()) or 1.0
+        noise = (2 * torch.rand(tensor.shape, generator=generator) - 1).to(tensor.device)
+        amplitude = size / 20
+
+        def disturbed(
+            other: str,
+            weight: Tensor,
+            name: str = name,
+            shift: Tensor = noise * amplitude,
+        ) -> Tensor:
+            return weight + shift if other == name else weight
+
+        rise = max(loss(disturbed) - baseline, baseline * 1e-6)
+        sensitivity = rise / (tensor.numel() * amplitude**2 / 3)
+        relative[name] = min(max(1 / math.sqrt(sensitivity), size * _FINEST * 64), size * 1e6)
+    # Scale 1 shall be a usable start: steps of about a tenth of the typical weight.
+    weights = max(tensors, key=lambda name: tensors[name].numel())
+    typical = float(tensors[weights].detach().square().mean().sqrt()) or 1.0
+    unit = 0.1 * typical / relative[weights]
+    return Quantiser({name: step * unit for name, step in relative.items()})

@@ -1,0 +1,129 @@
+"""Turn a target into encodings: once for a size, by search for a quality."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass, replace
+
+from inrvis.encoder.settings import TrainingSettings
+from inrvis.encoder.training import Progress, Report
+from inrvis.encoder.volume import Encoded, Trained, VolumeEncoder, save
+from inrvis.errors import UsageError
+from inrvis.sources import Image
+from inrvis.targets import MaxError, Psnr, Target, byte_budget
+
+# Finding a size for a quality: what a trial may cost, relative to the training proper, and how
+# many dB a doubling of the bytes is taken to bring before anything is measured.
+_TRIAL_SHARE = 0.12
+_DB_PER_DOUBLING = 2.2
+# Longer training finds more than a trial does.
+_TRIAL_DEFICIT_DB = 1.0
+_MOST_ATTEMPTS = 4
+_SMALLEST_BYTES = 6000
+# Time that packing, decoding and measuring take, relative to the voxels.
+_FINISH_SECONDS_PER_VALUE = 1.2e-6
+
+
+@dataclass(frozen=True)
+class Result:
+    """The chosen encoding, as written."""
+
+    encoded: Encoded
+    target_met: bool
+    device: str
+
+
+def encode_to_target(
+    image: Image,
+    path: str | os.PathLike[str],
+    target: Target,
+    training: TrainingSettings,
+    device: str = "auto",
+    seed: int = 0,
+    report: Report | None = None,
+) -> Result:
+    """Encode ``image`` and write it to ``path``; see :func:`inrvis.encode`."""
+    if isinstance(target, MaxError):
+        raise UsageError("a bound on the error is not supported yet: use --ratio, --bpv or --psnr")
+    _check_writable(path)
+    values = sum(array.size for array in image.arrays.values())
+    if training.clocked:
+        finish = min(_FINISH_SECONDS_PER_VALUE * values, training.seconds / 2)
+        training = replace(training, seconds=training.seconds - finish)
+    facts = {"target": target.describe()}
+    encoder = VolumeEncoder(image, device, seed, report, facts)
+    original = sum(array.nbytes for array in image.arrays.values())
+    budget = byte_budget(target, original, values)
+    if budget is not None:
+        encoded = encoder.fit(encoder.train(budget, training), budget)
+        met = len(encoded.data) <= budget
+    else:
+        assert isinstance(target, Psnr)
+        encoded, met = _search(encoder, target.db, training, original, report)
+    save(encoded, path)
+    return Result(encoded, met, encoder.device.type)
+
+
+def _check_writable(path: str | os.PathLike[str]) -> None:
+    """Fail before the work rather than after it."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise UsageError(f"the folder {folder} does not exist")
+    if os.path.isdir(path):
+        raise UsageError(f"{path} is a folder; give a file name")
+
+
+def _worst(encoded: Encoded) -> float:
+    return min(metrics.psnr_db for metrics in encoded.metrics.values())
+
+
+def _search(
+    encoder: VolumeEncoder,
+    wanted_db: float,
+    training: TrainingSettings,
+    original_bytes: int,
+    report: Report | None,
+) -> tuple[Encoded, bool]:
+    """Find a small file of at least ``wanted_db``."""
+    deadline = time.monotonic() + training.seconds if training.clocked else math.inf
+    trial = replace(training, seconds=training.seconds * _TRIAL_SHARE)
+    size = max(_SMALLEST_BYTES, original_bytes / 100)
+    first = encoder.fit(encoder.train(size, trial), int(size))
+    size *= 2 ** ((wanted_db - _worst(first) - _TRIAL_DEFICIT_DB) / _DB_PER_DOUBLING)
+    best = first
+    for attempt in range(_MOST_ATTEMPTS):
+        size = min(max(size, _SMALLEST_BYTES), original_bytes)
+        left = deadline - time.monotonic()
+        proper = replace(training, seconds=min(training.seconds * (1 - _TRIAL_SHARE), left))
+        if attempt and proper.seconds < training.seconds * _TRIAL_SHARE:
+            break
+        # Weights trained for a somewhat larger file can be rounded coarser, not finer.
+        trained = encoder.train(size, proper)
+        encoded = _coarsest(encoder, trained, wanted_db)
+        if encoded is not None:
+            return encoded, True
+        best = max(best, encoder.fit(trained, int(size)), key=_worst)
+        size *= max(1.3, 2 ** ((wanted_db - _worst(best) + 0.3) / _DB_PER_DOUBLING))
+    return best, _worst(best) >= wanted_db
+
+
+def _coarsest(encoder: VolumeEncoder, trained: Trained, wanted_db: float) -> Encoded | None:
+    """Smallest file of ``trained`` that reaches ``wanted_db``, or None if it cannot."""
+    quantiser = trained.quantiser
+    low, high = quantiser.scale / 4, quantiser.scale * 4
+    best = encoder.finish(trained, quantiser.at(low))
+    if _worst(best) < wanted_db:
+        return None
+    for _ in range(6):
+        middle = math.sqrt(low * high)
+        encoded = encoder.finish(trained, quantiser.at(middle))
+        if _worst(encoded) >= wanted_db:
+            low, best = middle, encoded
+        else:
+            high = middle
+    return best
+
+
+__all__ = ["Progress", "Result", "encode_to_target"]

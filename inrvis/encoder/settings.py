@@ -1,0 +1,94 @@
+"""Settings of the encoder as frozen dataclasses, and the presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from inrvis.errors import UsageError
+
+Preset = Literal["fast", "balanced", "best"]
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Size and shape of the network.
+
+    Attributes
+    ----------
+    depth : int
+        Hidden layers of a trunk, the first one not counted.
+    width : int
+        Neurons of a trunk's layer.
+    features : int
+        Features of a knot.
+    head_width : int
+        Neurons of the head's hidden layer.
+    spacing, blocks : tuple of 3 int
+        Voxels between knots, and trunks, along x, y and z.
+    frequency : float
+        Spread of the first layer's angular frequencies over a volume's longest side, in radians
+        per half side (SIREN's omega_0).
+    """
+
+    width: int
+    spacing: tuple[int, int, int]
+    blocks: tuple[int, int, int]
+    depth: int = 4
+    features: int = 16
+    head_width: int = 16
+    frequency: float = 30.0
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a network is trained.
+
+    Attributes
+    ----------
+    seconds : float
+        Training time. Without `clocked` it is turned into a number of steps by a fixed model of
+        two desktop cores, so that equal seeds give equal files; with `clocked` the steps that
+        fit into it by the clock.
+    clocked : bool
+        Whether `seconds` is measured.
+    batch : int
+        Evaluations of the trunk in a step.
+    muon_rate, adam_rate, frequency_rate : float
+        Peak step sizes of the orthogonalised matrices, of the head, and of the first layer.
+    weight_decay : float
+        Decay of the orthogonalised matrices, relative to the step.
+    lattice_start, quantise_start : float
+        Fractions of the schedule after which voxels are seen through the lattice, and weights
+        through their quantiser.
+    """
+
+    seconds: float
+    clocked: bool = False
+    batch: int = 65536
+    muon_rate: float = 0.07
+    adam_rate: float = 2e-3
+    frequency_rate: float = 2e-2
+    weight_decay: float = 0.02
+    lattice_start: float = 0.75
+    quantise_start: float = 0.8
+
+
+_PRESET_SECONDS = {"fast": 20.0, "balanced": 170.0, "best": 900.0}
+
+
+def training_settings(preset: str, time_budget: float | None = None) -> TrainingSettings:
+    """Training settings of a preset, or those that fill ``time_budget`` seconds.
+
+    Raises
+    ------
+    UsageError
+        If the preset is unknown or the budget not positive.
+    """
+    if preset not in _PRESET_SECONDS:
+        raise UsageError(f"unknown preset {preset!r}: choose {', '.join(_PRESET_SECONDS)}")
+    if time_budget is None:
+        return TrainingSettings(seconds=_PRESET_SECONDS[preset])
+    if not 0 < time_budget < float("inf"):
+        raise UsageError(f"the time budget must be a positive number of seconds, not {time_budget}")
+    return TrainingSettings(seconds=time_budget, clocked=True)

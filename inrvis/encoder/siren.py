@@ -1,0 +1,113 @@
+"""The default model: a SIREN in uniform blocks on a lattice of knots, with one head for all.
+
+SIREN (Sitzmann et al. 2020) with its frequency factors folded into the weights. The trunks of
+all blocks are one batched computation. A trunk is evaluated at knots a few voxels apart, its
+features are interpolated, and the head turns them into values at every voxel: the trunk, nearly
+all of the cost, runs once for ``spacing**3`` voxels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from inrvis.encoder.settings import ModelSettings
+
+Weigh = Callable[[str, Tensor], Tensor]
+
+
+class LatticeSiren(nn.Module):
+    """Trunks and head.
+
+    A layer's weights and biases are one matrix ``[W | b]``: the optimiser orthogonalises the
+    affine map as a whole.
+
+    Parameters
+    ----------
+    settings : ModelSettings
+        Sizes.
+    channels : int
+        Outputs.
+    generator : torch.Generator
+        Source of the initial weights.
+    """
+
+    def __init__(
+        self, settings: ModelSettings, channels: int, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.settings, self.channels = settings, channels
+        blocks = math.prod(settings.blocks)
+
+        def affine(*shape: int, spread: float, bias: float) -> nn.Parameter:
+            *batch, rows, columns = shape
+            weight = (2 * torch.rand(*batch, rows, columns, generator=generator) - 1) * spread
+            offset = (2 * torch.rand(*batch, rows, 1, generator=generator) - 1) * bias
+            return nn.Parameter(torch.cat([weight, offset], dim=-1))
+
+        widths = [3] + [settings.width] * (settings.depth + 1) + [settings.features]
+        # Coordinates span -1..1 over a block, so a block takes its share of the frequencies.
+        frequency = settings.frequency / max(settings.blocks) / math.sqrt(3)
+        self.trunk = nn.ParameterList(
+            affine(blocks, rows, columns, spread=frequency, bias=math.pi)
+            if layer == 0
+            else affine(
+                blocks,
+                rows,
+                columns,
+                spread=math.sqrt(6 / columns),
+                bias=1.0 if layer == settings.depth + 1 else 0.3,
+            )
+            for layer, (columns, rows) in enumerate(pairwise(widths))
+        )
+        features, hidden = settings.features, settings.head_width
+        self.head = nn.ParameterList(
+            [
+                affine(hidden, features, spread=math.sqrt(6 / features), bias=0.3),
+                affine(channels, hidden, spread=math.sqrt(6 / hidden) / 10, bias=0.0),
+            ]
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights and biases by their name in the file, as views."""
+        named = {}
+        for prefix, layers in (("w", self.trunk), ("h", self.head)):
+            for index, layer in enumerate(layers):
+                named[f"{prefix}{index}"] = layer[..., :-1]
+                named[f"{prefix}{index}b"] = layer[..., -1]
+        return named
+
+    def features(self, coordinates: Tensor, weigh: Weigh) -> Tensor:
+        """Trunk outputs, shape (blocks, n, features), at (blocks, n, 3)."""
+        hidden = coordinates
+        last = len(self.trunk) - 1
+        for index, layer in enumerate(self.trunk):
+            weight = weigh(f"w{index}", layer[..., :-1])
+            bias = weigh(f"w{index}b", layer[..., -1])
+            hidden = torch.baddbmm(bias[:, None], hidden, weight.transpose(1, 2))
+            if index < last:
+                hidden = torch.sin(hidden)
+        return hidden
+
+    def values(self, features: Tensor, weigh: Weigh) -> Tensor:
+        """Outputs, shape (..., channels), of interpolated features, shape (..., features)."""
+        hidden = features
+        for index, layer in enumerate(self.head):
+            hidden = nn.functional.linear(
+                torch.sin(hidden),
+                weigh(f"h{index}", layer[..., :-1]),
+                weigh(f"h{index}b", layer[..., -1]),
+            )
+        return hidden
+
+
+def parameter_count(settings: ModelSettings, channels: int) -> int:
+    """Weights and biases of all blocks and the head."""
+    width, depth = settings.width, settings.depth
+    trunk = 4 * width + depth * (width + 1) * width + (width + 1) * settings.features
+    head = (settings.features + 1) * settings.head_width + (settings.head_width + 1) * channels
+    return math.prod(settings.blocks) * trunk + head

@@ -1,0 +1,180 @@
+"""The training loop: random voxels first, then patches through the lattice and the quantiser."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from inrvis.encoder.muon import Muon
+from inrvis.encoder.quantise import Quantiser, scale_for_bits, sensible_steps
+from inrvis.encoder.sampling import PatchBatch, Sampler, VoxelBatch
+from inrvis.encoder.settings import TrainingSettings
+from inrvis.encoder.siren import LatticeSiren, Weigh, parameter_count
+
+# Two desktop cores: seconds for a product and for a sine, forward and backward.
+_SECONDS_PER_PRODUCT = 0.086e-9
+_SECONDS_PER_SINE = 3.2e-9
+_FEWEST_STEPS = 60
+_WARM_UP = 50
+# Rounds of the rate control while weights are trained through their quantiser.
+_RATE_ROUNDS = 8
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an encoding stands: fraction of the work, current PSNR, stage."""
+
+    fraction: float
+    psnr_db: float
+    stage: str
+
+
+Report = Callable[[Progress], None]
+
+
+def planned_steps(model: LatticeSiren, settings: TrainingSettings) -> int:
+    """Steps that two desktop cores take in ``settings.seconds``; the same on every machine."""
+    s = model.settings
+    products = parameter_count(s, model.channels) / math.prod(s.blocks)
+    sines = s.width * (s.depth + 1) + s.features + s.head_width
+    cost = settings.batch * (products * _SECONDS_PER_PRODUCT + sines * _SECONDS_PER_SINE)
+    return max(_FEWEST_STEPS, round(settings.seconds / cost))
+
+
+class _Schedule:
+    """Fraction of the training that is over, by steps or by the clock."""
+
+    def __init__(self, settings: TrainingSettings, steps: int) -> None:
+        self._seconds = settings.seconds if settings.clocked else None
+        self._steps, self._start = steps, time.monotonic()
+
+    def fraction(self, step: int) -> float:
+        if self._seconds is None:
+            return step / self._steps
+        return (time.monotonic() - self._start) / self._seconds
+
+
+class Trainer:
+    """Trains one network.
+
+    Parameters
+    ----------
+    model : LatticeSiren
+        On the device it is trained on.
+    sampler : Sampler
+        On the same device.
+    settings : TrainingSettings
+        Length and rates.
+    peak_psnr_db : float
+        PSNR that a mean squared error of one stands for.
+    report : callable, optional
+        Told of the progress now and then.
+    """
+
+    def __init__(
+        self,
+        model: LatticeSiren,
+        sampler: Sampler,
+        settings: TrainingSettings,
+        peak_psnr_db: float,
+        report: Report | None = None,
+    ) -> None:
+        self.model, self._sampler, self._settings = model, sampler, settings
+        self._peak, self._report = peak_psnr_db, report
+        first, *matrices = model.trunk
+        self._optimisers = (
+            Muon(
+                matrices,
+                lr=settings.muon_rate,
+                momentum=0.9,
+                weight_decay=settings.weight_decay,
+            ),
+            torch.optim.Adam(
+                [
+                    {"params": list(model.head), "lr": settings.adam_rate},
+                    {"params": [first], "lr": settings.frequency_rate},
+                ],
+                betas=(0.9, 0.99),
+            ),
+        )
+        self._rates = [
+            [group["lr"] for group in optimiser.param_groups] for optimiser in self._optimisers
+        ]
+        self.steps = 0
+
+    def train(self, bits: float, generator: torch.Generator) -> Quantiser:
+        """Train to the end of the schedule for weights that cost at most ``bits``.
+
+        Returns the quantiser; the model's weights are the ones to be rounded by it.
+        """
+        settings = self._settings
+        schedule = _Schedule(settings, planned_steps(self.model, settings))
+        quantiser: Quantiser | None = None
+        smooth = None
+        next_round = settings.quantise_start
+        while (fraction := schedule.fraction(self.steps)) < 1:
+            if fraction >= next_round:
+                if quantiser is None:
+                    quantiser = self._first_quantiser(generator)
+                quantiser = scale_for_bits(quantiser, self.model.tensors(), bits)
+                next_round += (1 - settings.quantise_start) / _RATE_ROUNDS
+            self._set_rates(fraction)
+            weigh = quantiser.weigh if quantiser is not None else _plain
+            loss = self._loss(self._batch(fraction), weigh)
+            for optimiser in self._optimisers:
+                optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            for optimiser in self._optimisers:
+                optimiser.step()
+            self.steps += 1
+            if self._report is not None:
+                value = float(loss.detach())
+                smooth = value if smooth is None else 0.95 * smooth + 0.05 * value
+                stage = "train" if quantiser is None else "quantise"
+                self._report(Progress(min(fraction, 1.0), self.psnr_db(smooth), stage))
+        if quantiser is None:
+            quantiser = self._first_quantiser(generator)
+        return scale_for_bits(quantiser, self.model.tensors(), bits)
+
+    def psnr_db(self, mean_squared_error: float) -> float:
+        """PSNR of a loss."""
+        return self._peak - 10 * math.log10(max(mean_squared_error, 1e-30))
+
+    def _set_rates(self, fraction: float) -> None:
+        warm = min(1.0, (self.steps + 1) / _WARM_UP)
+        factor = warm * 0.5 * (1 + math.cos(math.pi * min(fraction, 1.0)))
+        for optimiser, rates in zip(self._optimisers, self._rates, strict=True):
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+
+    def _batch(self, fraction: float) -> VoxelBatch | PatchBatch:
+        if fraction < self._settings.lattice_start:
+            return self._sampler.voxels(self._settings.batch)
+        return self._sampler.patches(self._settings.batch)
+
+    def _loss(self, batch: VoxelBatch | PatchBatch, weigh: Weigh) -> Tensor:
+        features = self.model.features(batch.coordinates, weigh)
+        if isinstance(batch, VoxelBatch):
+            error = self.model.values(features, weigh) - batch.targets
+            return (error.square() * batch.weights).mean()
+        knots = features.reshape(-1, features.shape[-1])[batch.gather]
+        values = self.model.values(torch.matmul(batch.interpolation, knots), weigh)
+        return (values - batch.targets).square().mean()
+
+    def _first_quantiser(self, generator: torch.Generator) -> Quantiser:
+        batch = self._sampler.patches(self._settings.batch)
+
+        @torch.no_grad()
+        def loss(weigh: Weigh) -> float:
+            return float(self._loss(batch, weigh))
+
+        return sensible_steps(self.model.tensors(), loss, generator)
+
+
+def _plain(_: str, weight: Tensor) -> Tensor:
+    return weight

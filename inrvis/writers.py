@@ -1,0 +1,90 @@
+"""Write decoded images for other programs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inrvis.errors import OutputError, UsageError
+from inrvis.sources.image import Image
+
+
+def write_image(image: Image, path: Path) -> None:
+    """Write ``image`` as VTI or npy, by the ending of ``path``, in one step.
+
+    Raises
+    ------
+    UsageError
+        If the ending is unknown, or npy is asked for several arrays.
+    OutputError
+        If the file cannot be written.
+    """
+    writers = {".vti": _write_vti, ".npy": _write_npy}
+    if path.suffix not in writers:
+        raise UsageError(f"cannot write {path.name}: the output must end in .vti or .npy")
+    if path.suffix == ".npy" and len(image.arrays) > 1:
+        raise UsageError("an npy file holds one array: choose it with --array, or write a .vti")
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
+        )
+        os.close(handle)
+        temporary = Path(name)
+        writers[path.suffix](image, temporary)
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _write_npy(image: Image, path: Path) -> None:
+    (array,) = image.arrays.values()
+    np.save(path, array, allow_pickle=False)
+
+
+def to_vtk(image: Image) -> Any:
+    """Return ``image`` as vtkImageData that shares the arrays' memory."""
+    data_model = importlib.import_module("vtkmodules.vtkCommonDataModel")
+    support = importlib.import_module("vtkmodules.util.numpy_support")
+    result = data_model.vtkImageData()
+    grid = image.grid
+    result.SetExtent(grid.extent)
+    result.SetOrigin(grid.origin)
+    result.SetSpacing(grid.spacing)
+    result.SetDirectionMatrix(grid.direction)
+    for name, values in image.arrays.items():
+        components = values.shape[3] if values.ndim == 4 else 1
+        array = support.numpy_to_vtk(values.reshape(-1, components), deep=False)
+        array.SetName(name)
+        result.GetPointData().AddArray(array)
+    result.GetPointData().SetActiveScalars(next(iter(image.arrays)))
+    if image.time is not None:
+        result.GetInformation().Set(data_model.vtkDataObject.DATA_TIME_STEP(), image.time)
+    return result
+
+
+def _write_vti(image: Image, path: Path) -> None:
+    try:
+        xml = importlib.import_module("vtkmodules.vtkIOXML")
+    except ImportError as error:
+        raise UsageError(
+            "writing .vti needs VTK: install ParaView's Python, or write an .npy"
+        ) from error
+    writer = xml.vtkXMLImageDataWriter()
+    messages: list[str] = []
+    writer.AddObserver("ErrorEvent", lambda *_: messages.append("error"))
+    writer.SetFileName(os.fspath(path))
+    writer.SetInputData(to_vtk(image))
+    if not writer.Write() or writer.GetErrorCode() or messages:
+        raise OSError(0, "VTK could not write it (is the disk full?)")
