@@ -66,7 +66,7 @@ def _proxies(plugin: Path) -> Path:
         if (place / _PROXIES).is_file():
             return place
     raise UsageError(
-        f"{_PROXIES} is in none of(map(str, places))}; install inrvis again"
+        f"{_PROXIES} is neither in {places[0]} nor in {places[1]}; install inrvis again"
     )
 
 
