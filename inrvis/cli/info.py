@@ -50,8 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
         "compression_ratio": compression_ratio(header.original_bytes, stored.encoded_bytes),
         "bits_per_value": bits_per_value(stored.encoded_bytes, values),
         **worst,
-        "lattice": {"spacing": list(header.model.lattice.spacing),
-                    "blocks": list(header.model.lattice.blocks)},
+        "blocks": list(header.model.lattice.blocks),
+        "knot_spacing": header.model.lattice.spacing,
         "encoding": dict(header.encoding),
     }
     if arguments.json:
@@ -60,10 +60,6 @@ def run(arguments: argparse.Namespace) -> int:
     facts["arrays"] = ", ".join(
         f"{a.name} ({a.dtype}, {a.components} component{'s'[: a.components > 1]})"
         for a in header.arrays
-    )
-    facts["lattice"] = (
-        f"a knot every {'x'.join(map(str, header.model.lattice.spacing))} voxels, "
-        f"{'x'.join(map(str, header.model.lattice.blocks))} blocks"
     )
     facts["encoding"] = ", ".join(f"{k} {v}" for k, v in header.encoding.items())
     print(lines(facts))

@@ -24,6 +24,8 @@ MAX_ARRAYS = 1024
 MAX_CHANNELS = 256
 MAX_FEATURES = 1024
 MAX_TENSORS = 1024
+MAX_OVERLAP = 64
+MAX_SPACING = 64
 DTYPES = (
     "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64",
 )
@@ -65,14 +67,23 @@ class TensorHeader:
 
 @dataclass(frozen=True)
 class LatticeHeader:
-    """Where the trunk network is evaluated.
+    """How the volume is cut into blocks, and where a block's trunk is evaluated.
 
-    Knot ``k`` of an axis lies at voxel ``k * spacing``; the knots of an axis are split evenly
-    over ``blocks`` trunks. Order x, y, z.
+    Attributes
+    ----------
+    blocks : tuple of 3 int
+        Blocks along x, y and z.
+    overlap : int
+        Voxels that neighbouring blocks reach into each other.
+    spacing : int
+        Voxels between the knots at which the trunk is evaluated; 0 for every position itself.
+    features : int
+        Outputs of a trunk.
     """
 
-    spacing: tuple[int, int, int]
     blocks: tuple[int, int, int]
+    overlap: int
+    spacing: int
     features: int
 
 
@@ -143,8 +154,9 @@ class VolumeHeader:
             "model": {
                 "name": self.model.name,
                 "lattice": {
-                    "spacing": list(lattice.spacing),
                     "blocks": list(lattice.blocks),
+                    "overlap": lattice.overlap,
+                    "spacing": lattice.spacing,
                     "features": lattice.features,
                 },
                 "trunk": tensors(self.model.trunk),
@@ -293,8 +305,9 @@ def _parse_model(fields: _Fields) -> ModelHeader:
     return ModelHeader(
         name=fields.text("name"),
         lattice=LatticeHeader(
-            spacing=lattice.triple("spacing", 1 << 12),
             blocks=blocks,
+            overlap=lattice.integer("overlap", 0, MAX_OVERLAP),
+            spacing=lattice.integer("spacing", 0, MAX_SPACING),
             features=lattice.integer("features", 1, MAX_FEATURES),
         ),
         trunk=trunk,

@@ -8,18 +8,19 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from inrvis.decoder.lattice import Axis, Lattice
+from inrvis.decoder.blocks import Blocks, Positions
 from inrvis.decoder.sessions import Device, Graph
 from inrvis.errors import GraphError
 
 Weights = Mapping[str, NDArray[np.float32]]
-# Knots a call of the trunk: its activations stay in the cache of one core.
-_TRUNK_BATCH = 2048
-_POINT_BATCH = 65536
+Index = tuple[int, int, int]
+# Evaluations a call, so that the activations of a layer stay in the cache of one core.
+_BATCH = 2048
+_CUDA_BATCH = 1 << 20
 
 
 class Network:
-    """The trunk on the lattice's knots, the interpolation between them, and the head on voxels.
+    """The trunks and the head of a volume.
 
     Parameters
     ----------
@@ -27,10 +28,10 @@ class Network:
         ONNX models ``trunk``, ``interpolate`` and ``head``, in this order.
     trunk, head : mapping of str to ndarray
         Weights by input name; those of the trunk carry a leading block axis.
-    lattice : Lattice
-        Where the trunk is evaluated.
+    blocks : Blocks
+        Geometry of the blocks.
     features : int
-        Number of features of a knot.
+        Outputs of a trunk.
     device : {"auto", "cpu", "cuda"}
         Where to run.
     """
@@ -40,14 +41,16 @@ class Network:
         graphs: Sequence[bytes],
         trunk: Weights,
         head: Weights,
-        lattice: Lattice,
+        blocks: Blocks,
         features: int,
         device: Device,
     ) -> None:
         self._trunk, self._interpolate, self._head = (Graph(data, device) for data in graphs)
         self._trunk_weights, self._head_weights = trunk, head
-        self.lattice, self._features = lattice, features
+        self._blocks, self._features = blocks, features
+        self._direct = blocks.axes[0].spacing == 0
         self.device = self._trunk.device
+        self._batch = _BATCH if self.device == "cpu" else _CUDA_BATCH
         for graph, inputs in (
             (self._trunk, {"coordinates", *trunk}),
             (self._interpolate, {"lattice", "weights_x", "weights_y", "weights_z"}),
@@ -56,120 +59,146 @@ class Network:
             if set(graph.inputs) != inputs:
                 raise GraphError("the file's graphs and its tensors do not belong together")
 
-    def box(self, positions: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
+    def box(self, positions: Sequence[Positions]) -> NDArray[np.float32]:
         """Channels at the Cartesian product of voxel ``positions`` along x, y and z.
 
         Returns
         -------
         ndarray of float32, shape (channels, nz, ny, nx)
         """
-        knots, weights = zip(
-            *(a.interpolation(p) for a, p in zip(self.lattice.axes, positions, strict=True)),
-            strict=True,
-        )
-        features = self._interpolate(
-            {
-                "lattice": self._knots(knots),
-                "weights_x": weights[0],
-                "weights_y": weights[1],
-                "weights_z": weights[2],
-            }
-        )
-        channels = self._head({"features": features, **self._head_weights})
-        return channels.reshape(-1, *(len(p) for p in reversed(positions)))
+        shape = tuple(len(p) for p in reversed(positions))
+        result: NDArray[np.float32] | None = None
+        for index, block in self._blocks:
+            weights = [
+                axis.weight(b, p)
+                for axis, b, p in zip(self._blocks.axes, block, positions, strict=True)
+            ]
+            inside = [np.flatnonzero(w) for w in weights]
+            if any(len(i) == 0 for i in inside):
+                continue
+            # Positions ascend and a block is convex: what it covers is one run.
+            x, y, z = (slice(int(i[0]), int(i[-1]) + 1) for i in inside)
+            values = self._block_box(
+                index, block, [p[s] for p, s in zip(positions, (x, y, z), strict=True)]
+            )
+            if values.shape[1:] == shape and all((w == 1).all() for w in weights):
+                return values
+            if result is None:
+                result = np.zeros((len(values), *shape), dtype=np.float32)
+            wx, wy, wz = (
+                w[s].astype(np.float32) for w, s in zip(weights, (x, y, z), strict=True)
+            )
+            result[:, z, y, x] += values * (wz[:, None, None] * wy[:, None] * wx)
+        if result is None:
+            raise GraphError("the file's blocks do not cover its volume")
+        return result
 
-    def points(self, positions: NDArray[np.floating]) -> NDArray[np.float32]:
+    def points(self, positions: Positions) -> NDArray[np.float32]:
         """Channels at voxel ``positions``, shape (n, 3) in the order x, y, z.
 
         Returns
         -------
         ndarray of float32, shape (channels, n)
         """
-        parts = [
-            self._some_points(positions[i : i + _POINT_BATCH])
-            for i in range(0, len(positions), _POINT_BATCH)
-        ]
-        return np.concatenate(parts, axis=1)
+        result: NDArray[np.float32] | None = None
+        for index, block in self._blocks:
+            weight = np.ones(len(positions))
+            for i, (axis, b) in enumerate(zip(self._blocks.axes, block, strict=True)):
+                weight *= axis.weight(b, positions[:, i])
+            (inside,) = np.nonzero(weight)
+            if len(inside) == 0:
+                continue
+            values = self._block_points(index, block, positions[inside])
+            if result is None:
+                result = np.zeros((len(values), len(positions)), dtype=np.float32)
+            result[:, inside] += values * weight[inside].astype(np.float32)
+        if result is None:
+            raise GraphError("the file's blocks do not cover its volume")
+        return result
 
-    def _some_points(self, positions: NDArray[np.floating]) -> NDArray[np.float32]:
-        axes = self.lattice.axes
+    def _block_box(
+        self, index: int, block: Index, positions: Sequence[Positions]
+    ) -> NDArray[np.float32]:
+        shape = [len(p) for p in reversed(positions)]
+        if self._direct:
+            channels = self._values(self._features_on(index, block, positions))
+            return channels.reshape(-1, *shape)
+        axes = self._blocks.axes
+        knots, weights = zip(
+            *(a.interpolation(b, p) for a, b, p in zip(axes, block, positions, strict=True)),
+            strict=True,
+        )
+        where = [
+            a.domain(b)[0] + k * float(a.spacing)
+            for a, b, k in zip(axes, block, knots, strict=True)
+        ]
+        lattice = self._features_on(index, block, where)
+        features = self._interpolate(
+            {
+                "lattice": lattice.reshape(-1, *(len(k) for k in reversed(knots))),
+                "weights_x": weights[0],
+                "weights_y": weights[1],
+                "weights_z": weights[2],
+            }
+        )
+        return self._values(features).reshape(-1, *shape)
+
+    def _block_points(
+        self, index: int, block: Index, positions: Positions
+    ) -> NDArray[np.float32]:
+        if self._direct:
+            return self._values(self._features_at(index, block, positions))
+        axes = self._blocks.axes
         lower, fraction = zip(
-            *(axis.cells(positions[:, i]) for i, axis in enumerate(axes)), strict=True
+            *(a.cells(b, positions[:, i]) for i, (a, b) in enumerate(zip(axes, block, strict=True))),
+            strict=True,
         )
-        corners = np.zeros((len(positions), 8), dtype=np.int64)
-        weights = np.ones((len(positions), 8), dtype=np.float32)
+        corners = np.stack(
+            [np.stack(lower, axis=-1) + step for step in product((0, 1), repeat=3)], axis=1
+        )
+        distinct, where = np.unique(corners.reshape(-1, 3), axis=0, return_inverse=True)
+        first = np.array([a.domain(b)[0] for a, b in zip(axes, block, strict=True)])
+        knots = self._features_at(index, block, first + distinct * float(axes[0].spacing))
+        where = where.reshape(len(positions), 8)
+        features = np.zeros((len(knots), len(positions)), dtype=np.float32)
         for column, steps in enumerate(product((0, 1), repeat=3)):
-            index = np.zeros(len(positions), dtype=np.int64)
-            for axis, low, part, step in reversed(
-                list(zip(axes, lower, fraction, steps, strict=True))
-            ):
-                index = index * axis.knots + np.minimum(low + step, axis.knots - 1)
-                weights[:, column] *= part if step else 1 - part
-            corners[:, column] = index
-        distinct, where = np.unique(corners, return_inverse=True)
-        where = where.reshape(corners.shape)
-        knots = self._scattered_knots(distinct)
-        features = np.zeros((len(positions), self._features), dtype=np.float32)
-        for column in range(8):
-            features += weights[:, column, None] * knots[where[:, column]]
-        return self._head(
-            {"features": np.ascontiguousarray(features.T), **self._head_weights}
+            weight = np.ones(len(positions))
+            for part, step in zip(fraction, steps, strict=True):
+                weight *= part if step else 1 - part
+            features += weight.astype(np.float32) * knots[:, where[:, column]]
+        return self._values(features)
+
+    def _features_on(
+        self, index: int, block: Index, positions: Sequence[Positions]
+    ) -> NDArray[np.float32]:
+        """Trunk outputs (features, n) on a Cartesian product, x fastest."""
+        x, y, z = (
+            self._blocks.coordinates(i, b, p)
+            for i, (b, p) in enumerate(zip(block, positions, strict=True))
         )
+        grid = np.empty((3, len(z), len(y), len(x)), dtype=np.float32)
+        grid[0], grid[1], grid[2] = x, y[:, None], z[:, None, None]
+        return self._run_trunk(index, grid.reshape(3, -1))
 
-    def _knots(self, knots: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
-        """Features on the Cartesian product of ``knots`` (x, y, z); shape (features, z, y, x)."""
-        shape = tuple(len(k) for k in reversed(knots))
-        lattice = np.empty((self._features, *shape), dtype=np.float32)
-        runs = [_runs(axis, k) for axis, k in zip(self.lattice.axes, knots, strict=True)]
-        for (bx, sx), (by, sy), (bz, sz) in product(*runs):
-            x, y, z = (
-                self.lattice.coordinates(axis, k[s])
-                for axis, k, s in zip(self.lattice.axes, knots, (sx, sy, sz), strict=True)
-            )
-            grid = np.stack(np.meshgrid(z, y, x, indexing="ij")[::-1], axis=-1)
-            values = self._run_trunk(self._block(bx, by, bz), grid.reshape(-1, 3))
-            lattice[:, sz, sy, sx] = values.T.reshape(-1, *grid.shape[:3])
-        return lattice
+    def _features_at(self, index: int, block: Index, positions: Positions) -> NDArray[np.float32]:
+        """Trunk outputs (features, n) at positions (n, 3)."""
+        grid = [self._blocks.coordinates(i, b, positions[:, i]) for i, b in enumerate(block)]
+        return self._run_trunk(index, np.stack(grid))
 
-    def _scattered_knots(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Features of single knots given by flat index (x fastest); shape (n, features)."""
-        x, y, z = self.lattice.axes
-        knots = (indices % x.knots, indices // x.knots % y.knots, indices // (x.knots * y.knots))
-        grid = np.stack(
-            [
-                self.lattice.coordinates(axis, k)
-                for axis, k in zip(self.lattice.axes, knots, strict=True)
-            ],
-            axis=-1,
-        )
-        block = self._block(*(k // a.knots_per_block for a, k in zip((x, y, z), knots, strict=True)))
-        values = np.empty((len(indices), self._features), dtype=np.float32)
-        for one in np.unique(block):
-            values[block == one] = self._run_trunk(int(one), grid[block == one])
-        return values
-
-    def _block(self, x: int, y: int, z: int) -> int:
-        lattice = self.lattice
-        return x + lattice.x.blocks * (y + lattice.y.blocks * z)
-
-    def _run_trunk(self, block: int, coordinates: NDArray[np.float32]) -> NDArray[np.float32]:
-        weights = {name: tensor[block] for name, tensor in self._trunk_weights.items()}
-        batches = [
-            self._trunk({"coordinates": coordinates[i : i + _TRUNK_BATCH], **weights})
-            for i in range(0, len(coordinates), _TRUNK_BATCH)
-        ]
-        features = batches[0] if len(batches) == 1 else np.concatenate(batches)
-        if features.shape != (len(coordinates), self._features):
-            raise GraphError("the file's trunk graph gives features of the wrong shape")
+    def _run_trunk(self, index: int, coordinates: NDArray[np.float32]) -> NDArray[np.float32]:
+        weights = {name: tensor[index] for name, tensor in self._trunk_weights.items()}
+        number = coordinates.shape[1]
+        features = np.empty((self._features, number), dtype=np.float32)
+        for i in range(0, number, self._batch):
+            part = np.ascontiguousarray(coordinates[:, i : i + self._batch])
+            values = self._trunk({"coordinates": part, **weights})
+            if values.shape != (self._features, part.shape[1]):
+                raise GraphError("the file's trunk graph gives features of the wrong shape")
+            features[:, i : i + self._batch] = values
         return features
 
-
-def _runs(axis: Axis, knots: NDArray[np.int64]) -> list[tuple[int, slice]]:
-    """Split ascending ``knots`` into (block, slice) by the block that owns them."""
-    block = knots // axis.knots_per_block
-    starts = np.flatnonzero(np.diff(block, prepend=-1))
-    stops = np.append(starts[1:], len(knots))
-    return [
-        (int(block[start]), slice(int(start), int(stop)))
-        for start, stop in zip(starts, stops, strict=True)
-    ]
+    def _values(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        values = self._head({"features": features, **self._head_weights})
+        if values.ndim != 2 or values.shape[1] != features.shape[1]:
+            raise GraphError("the file's head graph gives values of the wrong shape")
+        return values

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from inrvis.container.header import ArrayHeader, VolumeHeader
 from inrvis.container.volume_file import read_volume
-from inrvis.decoder.lattice import Lattice
+from inrvis.decoder.blocks import Blocks
 from inrvis.decoder.network import Network
 from inrvis.decoder.sessions import Device, check_device, cores
 from inrvis.decoder.tiles import TileCache, tiles
@@ -49,7 +49,7 @@ class Volume:
             stored.graphs,
             stored.trunk,
             stored.head,
-            Lattice.of(self.grid.dimensions, lattice),
+            Blocks.of(self.grid.dimensions, lattice),
             lattice.features,
             device,
         )

@@ -28,13 +28,14 @@ def _model(nodes: list[Any], inputs: dict[str, list[Any]], output: str, rank: in
 
 
 def trunk_graph(layers: int) -> bytes:
-    """Coordinates (n, 3) and weights ``w0, w0b, ...`` to features (n, features)."""
+    """Coordinates (3, n) and weights ``w0, w0b, ...`` to features (features, n)."""
     nodes, hidden = [], "coordinates"
-    inputs: dict[str, list[Any]] = {"coordinates": ["n", 3]}
+    inputs: dict[str, list[Any]] = {"coordinates": [3, "n"]}
     for index in range(layers):
-        inputs[f"w{index}"], inputs[f"w{index}b"] = [None, None], [None]
-        nodes.append(helper.make_node(
-            "Gemm", [hidden, f"w{index}", f"w{index}b"], [f"s{index}"], transB=1))
+        inputs[f"w{index}"], inputs[f"w{index}b"] = [None, None], [None, 1]
+        nodes.append(
+            helper.make_node("Gemm", [f"w{index}", hidden, f"w{index}b"], [f"s{index}"])
+        )
         hidden = f"s{index}"
         if index < layers - 1:
             nodes.append(helper.make_node("Sin", [hidden], [f"t{index}"]))

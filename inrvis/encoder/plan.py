@@ -13,7 +13,7 @@ from inrvis.errors import UsageError
 # quality in the time of the presets (smaller ones waste bytes, larger ones see too few samples).
 _WEIGHTS_PER_BLOCK = 9000
 _BITS_PER_WEIGHT = 5.0
-_SPACING = 2
+_OVERLAP = 3
 _NARROWEST, _WIDEST = 6, 512
 _MOST_BLOCKS = 4096
 
@@ -38,7 +38,7 @@ def choose_blocks(dimensions: tuple[int, int, int], number: float) -> tuple[int,
 
 
 def plan_model(
-    dimensions: tuple[int, int, int], channels: int, weight_bits: float
+    dimensions: tuple[int, int, int], channels: int, weight_bits: float, spacing: int = 0
 ) -> ModelSettings:
     """Network whose weights cost about ``weight_bits`` once quantised.
 
@@ -49,13 +49,17 @@ def plan_model(
     """
     parameters = weight_bits / _BITS_PER_WEIGHT
     blocks = choose_blocks(dimensions, max(1.0, parameters / _WEIGHTS_PER_BLOCK))
+    shortest = min(n // b for n, b in zip(dimensions, blocks, strict=True) if b > 1) if max(
+        blocks) > 1 else 0
+    overlap = min(_OVERLAP, shortest // 4)
     features = 16 if parameters > 4000 else 8
 
     def settings(width: int) -> ModelSettings:
         return ModelSettings(
             width=width,
-            spacing=(_SPACING, _SPACING, _SPACING),
             blocks=blocks,
+            overlap=overlap,
+            spacing=spacing,
             features=features,
             head_width=features,
         )

@@ -16,8 +16,10 @@ from inrvis.bitstream import NUMBER_OF_TABLES, counts, reach
 from inrvis.bitstream.tables import TOTAL, WIDTHS_PER_FAMILY
 
 _ESCAPE_BITS = 32.0
-# Relative steps are kept within these, in units of a tensor's root mean square.
-_FINEST, _COARSEST = 2.0**-14, 2.0
+# Disturbance of a tensor whose effect is measured, relative to its root mean square.
+_DISTURBANCE = 0.03
+# How far a tensor's relative step may be from the typical one.
+_SPREAD = 16.0
 
 
 @dataclass(frozen=True)
@@ -122,25 +124,25 @@ def sensible_steps(
         Source of the disturbance.
     """
     baseline = loss(lambda _, weight: weight)
-    relative = {}
+    sizes, relative = {}, {}
     for name, tensor in tensors.items():
-        size = float(tensor.detach().square().mean().sqrt()) or 1.0
+        sizes[name] = size = float(tensor.detach().square().mean().sqrt()) or 1.0
         noise = (2 * torch.rand(tensor.shape, generator=generator) - 1).to(tensor.device)
-        amplitude = size / 20
+        shift = noise * (size * _DISTURBANCE)
 
-        def disturbed(
-            other: str,
-            weight: Tensor,
-            name: str = name,
-            shift: Tensor = noise * amplitude,
-        ) -> Tensor:
-            return weight + shift if other == name else weight
+        def disturbed(sign: float, name: str = name, shift: Tensor = shift) -> float:
+            return loss(lambda other, w: w + sign * shift if other == name else w)
 
-        rise = max(loss(disturbed) - baseline, baseline * 1e-6)
-        sensitivity = rise / (tensor.numel() * amplitude**2 / 3)
-        relative[name] = min(max(1 / math.sqrt(sensitivity), size * _FINEST * 64), size * 1e6)
+        # Both signs: the slope, which is not yet zero where training has not ended, cancels.
+        rise = (disturbed(1.0) + disturbed(-1.0)) / 2 - baseline
+        sensitivity = max(rise, baseline * 1e-9) / float(shift.square().sum())
+        relative[name] = 1 / math.sqrt(sensitivity)
+    # One disturbance is one sample: keep each tensor near the typical relation of step and size.
+    typical = float(np.median([relative[name] / sizes[name] for name in tensors]))
+    for name, size in sizes.items():
+        low, high = typical * size / _SPREAD, typical * size * _SPREAD
+        relative[name] = min(max(relative[name], low), high)
     # Scale 1 shall be a usable start: steps of about a tenth of the typical weight.
     weights = max(tensors, key=lambda name: tensors[name].numel())
-    typical = float(tensors[weights].detach().square().mean().sqrt()) or 1.0
-    unit = 0.1 * typical / relative[weights]
+    unit = 0.1 * sizes[weights] / relative[weights]
     return Quantiser({name: step * unit for name, step in relative.items()})

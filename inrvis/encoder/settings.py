@@ -24,16 +24,21 @@ class ModelSettings:
         Features of a knot.
     head_width : int
         Neurons of the head's hidden layer.
-    spacing, blocks : tuple of 3 int
-        Voxels between knots, and trunks, along x, y and z.
+    blocks : tuple of 3 int
+        Trunks along x, y and z.
+    overlap : int
+        Voxels that neighbouring blocks reach into each other.
+    spacing : int
+        Voxels between the knots at which trunks are evaluated; 0 for every voxel.
     frequency : float
         Spread of the first layer's angular frequencies over a volume's longest side, in radians
         per half side (SIREN's omega_0).
     """
 
     width: int
-    spacing: tuple[int, int, int]
     blocks: tuple[int, int, int]
+    overlap: int = 3
+    spacing: int = 0
     depth: int = 4
     features: int = 16
     head_width: int = 16
@@ -59,8 +64,8 @@ class TrainingSettings:
     weight_decay : float
         Decay of the orthogonalised matrices, relative to the step.
     lattice_start, quantise_start : float
-        Fractions of the schedule after which voxels are seen through the lattice, and weights
-        through their quantiser.
+        Fractions of the schedule after which voxels are seen through the lattice (if the model
+        has one), and weights through their quantiser.
     """
 
     seconds: float
@@ -70,7 +75,7 @@ class TrainingSettings:
     adam_rate: float = 2e-3
     frequency_rate: float = 2e-2
     weight_decay: float = 0.02
-    lattice_start: float = 0.75
+    lattice_start: float = 0.7
     quantise_start: float = 0.8
 
 

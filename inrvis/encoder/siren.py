@@ -1,9 +1,9 @@
-"""The default model: a SIREN in uniform blocks on a lattice of knots, with one head for all.
+"""The default model: a SIREN in uniform blocks, with one head for all.
 
 SIREN (Sitzmann et al. 2020) with its frequency factors folded into the weights. The trunks of
-all blocks are one batched computation. A trunk is evaluated at knots a few voxels apart, its
-features are interpolated, and the head turns them into values at every voxel: the trunk, nearly
-all of the cost, runs once for ``spacing**3`` voxels.
+all blocks are one batched computation. With a lattice, a trunk is evaluated at knots a few
+voxels apart and its features are interpolated: the trunk, nearly all of the cost, then runs once
+for ``spacing**3`` voxels.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from inrvis.encoder.settings import ModelSettings
 Weigh = Callable[[str, Tensor], Tensor]
 
 
-class LatticeSiren(nn.Module):
+class BlockSiren(nn.Module):
     """Trunks and head.
 
     A layer's weights and biases are one matrix ``[W | b]``: the optimiser orthogonalises the

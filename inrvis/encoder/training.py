@@ -12,9 +12,9 @@ from torch import Tensor
 
 from inrvis.encoder.muon import Muon
 from inrvis.encoder.quantise import Quantiser, scale_for_bits, sensible_steps
-from inrvis.encoder.sampling import PatchBatch, Sampler, VoxelBatch
+from inrvis.encoder.sampling import CellBatch, Sampler, VoxelBatch
 from inrvis.encoder.settings import TrainingSettings
-from inrvis.encoder.siren import LatticeSiren, Weigh, parameter_count
+from inrvis.encoder.siren import BlockSiren, Weigh, parameter_count
 
 # Two desktop cores: seconds for a product and for a sine, forward and backward.
 _SECONDS_PER_PRODUCT = 0.086e-9
@@ -37,7 +37,7 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
-def planned_steps(model: LatticeSiren, settings: TrainingSettings) -> int:
+def planned_steps(model: BlockSiren, settings: TrainingSettings) -> int:
     """Steps that two desktop cores take in ``settings.seconds``; the same on every machine."""
     s = model.settings
     products = parameter_count(s, model.channels) / math.prod(s.blocks)
@@ -64,7 +64,7 @@ class Trainer:
 
     Parameters
     ----------
-    model : LatticeSiren
+    model : BlockSiren
         On the device it is trained on.
     sampler : Sampler
         On the same device.
@@ -78,7 +78,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: LatticeSiren,
+        model: BlockSiren,
         sampler: Sampler,
         settings: TrainingSettings,
         peak_psnr_db: float,
@@ -152,22 +152,23 @@ class Trainer:
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
 
-    def _batch(self, fraction: float) -> VoxelBatch | PatchBatch:
-        if fraction < self._settings.lattice_start:
-            return self._sampler.voxels(self._settings.batch)
-        return self._sampler.patches(self._settings.batch)
+    def _batch(self, fraction: float) -> VoxelBatch | CellBatch:
+        if self.model.settings.spacing and fraction >= self._settings.lattice_start:
+            return self._sampler.cells(self._settings.batch)
+        return self._sampler.voxels(self._settings.batch)
 
-    def _loss(self, batch: VoxelBatch | PatchBatch, weigh: Weigh) -> Tensor:
+    def _loss(self, batch: VoxelBatch | CellBatch, weigh: Weigh) -> Tensor:
         features = self.model.features(batch.coordinates, weigh)
         if isinstance(batch, VoxelBatch):
-            error = self.model.values(features, weigh) - batch.targets
-            return (error.square() * batch.weights).mean()
-        knots = features.reshape(-1, features.shape[-1])[batch.gather]
-        values = self.model.values(torch.matmul(batch.interpolation, knots), weigh)
+            values = self.model.values(features, weigh)
+        else:
+            blocks, _, width = features.shape
+            knots = features.view(blocks, -1, batch.interpolation.shape[1], width)
+            values = self.model.values(torch.matmul(batch.interpolation, knots), weigh)
         return (values - batch.targets).square().mean()
 
     def _first_quantiser(self, generator: torch.Generator) -> Quantiser:
-        batch = self._sampler.patches(self._settings.batch)
+        batch = self._batch(1.0)
 
         @torch.no_grad()
         def loss(weigh: Weigh) -> float:

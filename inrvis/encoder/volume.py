@@ -18,7 +18,7 @@ import inrvis
 from inrvis.container.header import LatticeHeader, ModelHeader, TensorHeader, VolumeHeader
 from inrvis.container.sections import write_file
 from inrvis.container.volume_file import volume_image
-from inrvis.decoder.lattice import Lattice
+from inrvis.decoder.blocks import Blocks
 from inrvis.decoder.volume import Volume
 from inrvis.encoder.export import head_graph, interpolate_graph, trunk_graph
 from inrvis.encoder.normalise import Normalised, normalise
@@ -26,7 +26,7 @@ from inrvis.encoder.plan import plan_model
 from inrvis.encoder.quantise import Quantiser, best_table, scale_for_bits
 from inrvis.encoder.sampling import Sampler
 from inrvis.encoder.settings import ModelSettings, TrainingSettings
-from inrvis.encoder.siren import LatticeSiren
+from inrvis.encoder.siren import BlockSiren
 from inrvis.encoder.training import Report, Trainer
 from inrvis.errors import DeviceError, UsageError
 from inrvis.metrics import Metrics, measure
@@ -54,7 +54,7 @@ class Encoded:
 class Trained:
     """A trained network with the quantiser it was trained for."""
 
-    model: LatticeSiren
+    model: BlockSiren
     quantiser: Quantiser
     steps: int
 
@@ -111,15 +111,17 @@ class VolumeEncoder:
         """Channels of the network."""
         return int(self._normalised.values.shape[-1])
 
-    def train(self, budget_bytes: float, training: TrainingSettings) -> Trained:
+    def train(
+        self, budget_bytes: float, training: TrainingSettings, spacing: int = 0
+    ) -> Trained:
         """Train a network whose file takes about ``budget_bytes``."""
         bits = 8 * (budget_bytes - _OVERHEAD_BYTES)
-        settings = plan_model(self.image.grid.dimensions, self.channels, bits)
+        settings = plan_model(self.image.grid.dimensions, self.channels, bits, spacing)
         generator = torch.Generator().manual_seed(self.seed)
-        model = LatticeSiren(settings, self.channels, generator).to(self.device)
+        model = BlockSiren(settings, self.channels, generator).to(self.device)
         sampler = Sampler(
             self._normalised.values,
-            self._lattice(settings),
+            Blocks.of(self.image.grid.dimensions, _lattice(settings)),
             self.device,
             torch.Generator(self.device).manual_seed(self.seed),
         )
@@ -127,12 +129,6 @@ class VolumeEncoder:
         trainer = Trainer(model, sampler, training, 20 * math.log10(2), self._report)
         quantiser = trainer.train(bits, generator)
         return Trained(model, quantiser, trainer.steps)
-
-    def _lattice(self, settings: ModelSettings) -> Lattice:
-        return Lattice.of(
-            self.image.grid.dimensions,
-            LatticeHeader(settings.spacing, settings.blocks, settings.features),
-        )
 
     def fit(self, trained: Trained, budget_bytes: int) -> Encoded:
         """Quantise as finely as ``budget_bytes`` allow, and measure.
@@ -193,7 +189,7 @@ class VolumeEncoder:
         ]
         model = ModelHeader(
             name="siren",
-            lattice=LatticeHeader(settings.spacing, settings.blocks, settings.features),
+            lattice=_lattice(settings),
             trunk=tuple(t for t in tensors if t.name.startswith("w")),
             head=tuple(t for t in tensors if t.name.startswith("h")),
             settings={"depth": settings.depth, "width": settings.width},
@@ -229,9 +225,15 @@ class VolumeEncoder:
         return volume_image(header, graphs, integers, integers)
 
 
+def _lattice(settings: ModelSettings) -> LatticeHeader:
+    return LatticeHeader(
+        settings.blocks, settings.overlap, settings.spacing, settings.features
+    )
+
+
 def _stored_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    # The head works on columns of voxels: its biases are columns, too.
-    return (*shape, 1) if name.startswith("h") and name.endswith("b") else shape
+    # The graphs work on columns of voxels: biases are columns, too.
+    return (*shape, 1) if name.endswith("b") else shape
 
 
 def _stored_metrics(metrics: Metrics) -> dict[str, float]:
