@@ -79,7 +79,7 @@ class TrainingSettings:
     quantise_start: float = 0.8
 
 
-_PRESET_SECONDS = {"fast": 20.0, "balanced": 170.0, "best": 900.0}
+_PRESET_SECONDS = {"fast": 20.0, "balanced": 150.0, "best": 900.0}
 
 
 def training_settings(preset: str, time_budget: float | None = None) -> TrainingSettings:

@@ -1,0 +1,1 @@
+"""Measurements; each script writes its numbers with their provenance to benchmarks/results."""
