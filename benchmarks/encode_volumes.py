@@ -30,9 +30,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.names:
             command = [
-                sys.executable, "-m", "inrvis", "encode", str(arguments.folder / f"{name}.vti"),
-                "-o", str(Path(folder) / f"{name}.inr"), "--ratio", arguments.ratio,
-                "--preset", arguments.preset, "--seed", arguments.seed, "--quiet", "--json",
+                sys.executable,
+                "-m",
+                "inrvis",
+                "encode",
+                str(arguments.folder / f"{name}.vti"),
+                "-o",
+                str(Path(folder) / f"{name}.inr"),
+                "--ratio",
+                arguments.ratio,
+                "--preset",
+                arguments.preset,
+                "--seed",
+                arguments.seed,
+                "--quiet",
+                "--json",
             ]
             start = time.perf_counter()
             run = subprocess.run(command, capture_output=True, text=True, check=True)

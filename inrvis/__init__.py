@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from inrvis.api import EncodeReport, encode, open
+from inrvis.api import EncodeReport, encode, open  # noqa: A004
 from inrvis.errors import InrvisError
 from inrvis.grid import ImageGrid
 from inrvis.targets import BitRate, MaxError, Psnr, Ratio
-
-__version__ = "0.1.0"
+from inrvis.version import __version__ as __version__
 
 __all__ = [
     "BitRate",

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from inrvis.metrics import Metrics, bits_per_value, compression_ratio
 from inrvis.targets import Target
 
 if TYPE_CHECKING:
+    from inrvis.decoder.sessions import Device
     from inrvis.decoder.volume import Volume
     from inrvis.encoder.training import Progress
 
@@ -72,7 +74,9 @@ class EncodeReport:
         return values
 
 
-def open(path: str | os.PathLike[str], *, device: str = "auto") -> Volume:
+def open(  # noqa: A001
+    path: str | os.PathLike[str], *, device: Device = "auto"
+) -> Volume:
     """Open an `.inr` file for decoding.
 
     Parameters
@@ -112,6 +116,7 @@ def encode(
     progress: Callable[[Progress], None] | None = None,
     dimensions: tuple[int, int, int] | None = None,
     dtype: str | None = None,
+    knot_spacing: int = 0,
 ) -> EncodeReport:
     """Encode a volume into an `.inr` file.
 
@@ -140,6 +145,9 @@ def encode(
         encoding and leaves nothing behind.
     dimensions, dtype : optional
         Of a raw file: (nx, ny, nz) and a numpy type such as ``">u2"``.
+    knot_spacing : int, optional
+        Evaluate the network at knots this many voxels apart, and interpolate: 2 decodes several
+        times faster and costs about 1 dB. 0, the default, evaluates it at every voxel.
 
     Returns
     -------
@@ -160,9 +168,18 @@ def encode(
     start = time.perf_counter()
     training = training_settings(preset, time_budget)
     image = _image(source, arrays, dimensions, dtype)
-    result = encode_to_target(image, path, target, training, device, seed, progress)
+    result = encode_to_target(
+        image,
+        path,
+        target,
+        training,
+        device=device,
+        seed=seed,
+        report=progress,
+        knot_spacing=knot_spacing,
+    )
     header, metrics = result.encoded.header, result.encoded.metrics
-    encoded_bytes = os.stat(path).st_size
+    encoded_bytes = Path(path).stat().st_size
     values = sum(array.size for array in image.arrays.values())
     return EncodeReport(
         psnr_db=min(m.psnr_db for m in metrics.values()),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from inrvis.errors import OutputError, UsageError
+from inrvis.errors import UsageError
+from inrvis.files import replacing
 from inrvis.sources.image import Image
 
 
@@ -29,23 +29,8 @@ def write_image(image: Image, path: Path) -> None:
         raise UsageError(f"cannot write {path.name}: the output must end in .vti or .npy")
     if path.suffix == ".npy" and len(image.arrays) > 1:
         raise UsageError("an npy file holds one array: choose it with --array, or write a .vti")
-    temporary: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
-        )
-        os.close(handle)
-        temporary = Path(name)
+    with replacing(path) as temporary:
         writers[path.suffix](image, temporary)
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def _write_npy(image: Image, path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import constriction
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +18,7 @@ _ESCAPE_OFFSET = 1 << 31
 def _categorical(index: int) -> constriction.stream.model.Categorical:
     # Counts are integers below 2**20: float64 holds them exactly, and with perfect=False the
     # library's conversion to fixed point is a fixed sequence of exactly rounded operations.
-    return constriction.stream.model.Categorical(
-        counts(index).astype(np.float64), perfect=False
-    )
+    return constriction.stream.model.Categorical(counts(index).astype(np.float64), perfect=False)
 
 
 class IntegerEncoder:
@@ -28,7 +28,7 @@ class IntegerEncoder:
         self._coder = constriction.stream.queue.RangeEncoder()
         self._byte = constriction.stream.model.Uniform(256)
 
-    def put(self, values: NDArray[np.integer], table: int) -> None:
+    def put(self, values: NDArray[np.integer[Any]], table: int) -> None:
         """Code ``values`` (any shape, C order, 32-bit range) with table ``table``."""
         flat = np.asarray(values, dtype=np.int64).ravel()
         if flat.size == 0:
@@ -44,7 +44,8 @@ class IntegerEncoder:
 
     def finish(self) -> bytes:
         """Return the stream."""
-        return self._coder.get_compressed().astype("<u4").tobytes()
+        stream: bytes = self._coder.get_compressed().astype("<u4").tobytes()
+        return stream
 
 
 class IntegerDecoder:
@@ -71,7 +72,7 @@ class IntegerDecoder:
         limit = reach(table)
         try:
             symbols = self._coder.decode(_categorical(table), number).astype(np.int64)
-            values = symbols - limit
+            values: NDArray[np.int64] = symbols - limit
             escaped = np.flatnonzero(symbols == 2 * limit + 1)
             if escaped.size:
                 raw = self._coder.decode(self._byte, _ESCAPE_BYTES * escaped.size)

@@ -37,8 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("inrvis: interrupted; nothing was written", file=sys.stderr)
         return _INTERRUPTED
     except MemoryError:
-        print("inrvis: not enough memory; decode a part with --extent or --stride",
-              file=sys.stderr)
+        print("inrvis: not enough memory; decode a part with --extent or --stride", file=sys.stderr)
         return 3
     except BrokenPipeError:
         return _INTERRUPTED

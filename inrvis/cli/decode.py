@@ -18,8 +18,9 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("decode", help="decode an .inr file into a file of voxels")
     parser.set_defaults(run=run)
     parser.add_argument("file", metavar="FILE.inr")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT.vti",
-                        help=".vti, or .npy for a single array")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="OUT.vti", help=".vti, or .npy for a single array"
+    )
     parser.add_argument("--array", action="append", dest="arrays", metavar="NAME")
     parser.add_argument("--time-index", type=int, default=0, metavar="K")
     parser.add_argument("--extent", type=int, nargs=6, metavar=("X0", "X1", "Y0", "Y1", "Z0", "Z1"))

@@ -38,8 +38,13 @@ def run(arguments: argparse.Namespace) -> int:
         "origin": list(header.grid.origin),
         "direction": list(header.grid.direction),
         "arrays": [
-            {"name": a.name, "dtype": a.dtype, "components": a.components,
-             "range": [a.low, a.high], **a.metrics}
+            {
+                "name": a.name,
+                "dtype": a.dtype,
+                "components": a.components,
+                "range": [a.low, a.high],
+                **a.metrics,
+            }
             for a in header.arrays
         ],
         "times": list(header.times),

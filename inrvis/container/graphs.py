@@ -22,8 +22,24 @@ MAX_RANK = 6
 # beyond a product of its operands' shapes.
 ALLOWED_OPERATORS = frozenset(
     {
-        "Add", "Clip", "Concat", "Cos", "Gemm", "LeakyRelu", "MatMul", "Mul", "Relu", "Reshape",
-        "Sigmoid", "Sin", "Slice", "Sub", "Tanh", "Transpose", "Unsqueeze", "Squeeze",
+        "Add",
+        "Clip",
+        "Concat",
+        "Cos",
+        "Gemm",
+        "LeakyRelu",
+        "MatMul",
+        "Mul",
+        "Relu",
+        "Reshape",
+        "Sigmoid",
+        "Sin",
+        "Slice",
+        "Sub",
+        "Tanh",
+        "Transpose",
+        "Unsqueeze",
+        "Squeeze",
     }
 )
 
@@ -97,9 +113,7 @@ def _model_class() -> Any:
                 field.type = getattr(kinds, f"TYPE_{kind.upper()}")
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(
-        pool.FindMessageTypeByName("inrvis_graph.Model")
-    )
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("inrvis_graph.Model"))
 
 
 def _refuse_unknown(message: Any, where: str) -> None:
@@ -151,7 +165,9 @@ def check_graph(data: bytes) -> None:
         if node.domain not in ("", "ai.onnx"):
             raise GraphError(f"the file's graph uses the custom domain {node.domain!r}")
         if node.op_type not in ALLOWED_OPERATORS:
-            raise GraphError(f"the file's graph uses operator {node.op_type!r}, which is not allowed")
+            raise GraphError(
+                f"the file's graph uses operator {node.op_type!r}, which is not allowed"
+            )
     _check_constants(graph)
 
 

@@ -27,7 +27,16 @@ MAX_TENSORS = 1024
 MAX_OVERLAP = 64
 MAX_SPACING = 64
 DTYPES = (
-    "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64",
+    "uint8",
+    "int8",
+    "uint16",
+    "int16",
+    "uint32",
+    "int32",
+    "uint64",
+    "int64",
+    "float32",
+    "float64",
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from inrvis.container.hdf5 import h5py
-from inrvis.errors import ChecksumError, FormatError, LimitError, OutputError, VersionError
+from inrvis.errors import ChecksumError, FormatError, LimitError, VersionError
+from inrvis.files import replacing
 
 MAGIC = "inrvis"
 FORMAT_VERSION = 1
@@ -52,38 +52,15 @@ def inflate(data: bytes, what: str) -> bytes:
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Write ``data`` as a new file in one step.
 
-    The bytes go to a temporary file in the same folder, which then takes the name ``path``:
-    an interrupted or failed write leaves what was there before.
-
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
-    target = Path(path)
-    temporary: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        os.close(handle)
-        temporary = Path(name)
-        with open(temporary, "r+b") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, target)
-    except OSError as error:
-        reason = error.strerror or str(error).splitlines()[0]
-        raise OutputError(f"cannot write {target}: {reason}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def file_image(sections: Mapping[str, bytes]) -> bytes:
@@ -115,9 +92,7 @@ def _write_section(file: h5py.File, name: str, data: bytes) -> None:
     if len(data) < 32768:  # small enough to live in the object header: no block of its own
         properties.set_layout(h5py.h5d.COMPACT)
     space = h5py.h5s.create_simple((len(data),))
-    dataset = h5py.h5d.create(
-        file.id, name.encode(), h5py.h5t.NATIVE_UINT8, space, dcpl=properties
-    )
+    dataset = h5py.h5d.create(file.id, name.encode(), h5py.h5t.NATIVE_UINT8, space, dcpl=properties)
     if data:
         dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.frombuffer(data, dtype=np.uint8))
     file[name].attrs["crc32"] = np.uint32(zlib.crc32(data))
@@ -145,8 +120,10 @@ def read_sections(path: str | os.PathLike[str]) -> dict[str, bytes]:
         raise FormatError(f"{source} cannot be read: permission denied") from error
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         # HDF5 tells of truncation and of damage to its own structures in many ways.
-        raise FormatError(f"{source} is not a complete .inr file: it is cut short, damaged, or "
-                          "of another kind; copy or encode it again") from error
+        raise FormatError(
+            f"{source} is not a complete .inr file: it is cut short, damaged, or "
+            "of another kind; copy or encode it again"
+        ) from error
 
 
 def _check_version(file: h5py.File, source: Path) -> None:
@@ -173,7 +150,7 @@ def _read_section(file: h5py.File, name: str, source: Path) -> bytes:
     # A dataset may claim any size; the file's own size bounds what plain storage can hold.
     if dataset.size > min(MAX_SECTION_BYTES, source.stat().st_size):
         raise LimitError(f"{source}: section {name!r} claims {dataset.size} bytes")
-    data = dataset[()].tobytes()
+    data: bytes = dataset[()].tobytes()
     if zlib.crc32(data) != int(dataset.attrs["crc32"]):
         raise ChecksumError(
             f"{source}: section {name!r} is damaged (its checksum differs); copy the file again"

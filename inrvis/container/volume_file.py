@@ -7,6 +7,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from inrvis.container.sections import deflate, file_image, inflate, read_section
 from inrvis.errors import FormatError, LimitError
 
 GRAPHS = ("trunk", "interpolate", "head")
-Integers = Mapping[str, NDArray[np.integer]]
+Integers = Mapping[str, NDArray[np.integer[Any]]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,9 @@ def read_volume(path: str | os.PathLike[str]) -> StoredVolume:
     # Few streams spend less than an eighth of a bit on a weight; a claim far beyond it is no
     # file of ours, and would cost memory out of all proportion.
     if header.model.parameters > 4096 + 64 * len(sections["weights"]):
-        raise LimitError(f"{path} claims {header.model.parameters} weights, more than its stream holds")
+        raise LimitError(
+            f"{path} claims {header.model.parameters} weights, more than its stream holds"
+        )
     graphs = _unpack_graphs(inflate(sections["graphs"], "graphs"))
     try:
         stream = IntegerDecoder(sections["weights"])

@@ -42,6 +42,7 @@ class Network:
         trunk: Weights,
         head: Weights,
         blocks: Blocks,
+        *,
         features: int,
         device: Device,
     ) -> None:
@@ -85,9 +86,7 @@ class Network:
                 return values
             if result is None:
                 result = np.zeros((len(values), *shape), dtype=np.float32)
-            wx, wy, wz = (
-                w[s].astype(np.float32) for w, s in zip(weights, (x, y, z), strict=True)
-            )
+            wx, wy, wz = (w[s].astype(np.float32) for w, s in zip(weights, (x, y, z), strict=True))
             result[:, z, y, x] += values * (wz[:, None, None] * wy[:, None] * wx)
         if result is None:
             raise GraphError("the file's blocks do not cover its volume")
@@ -143,14 +142,15 @@ class Network:
         )
         return self._values(features).reshape(-1, *shape)
 
-    def _block_points(
-        self, index: int, block: Index, positions: Positions
-    ) -> NDArray[np.float32]:
+    def _block_points(self, index: int, block: Index, positions: Positions) -> NDArray[np.float32]:
         if self._direct:
             return self._values(self._features_at(index, block, positions))
         axes = self._blocks.axes
         lower, fraction = zip(
-            *(a.cells(b, positions[:, i]) for i, (a, b) in enumerate(zip(axes, block, strict=True))),
+            *(
+                a.cells(b, positions[:, i])
+                for i, (a, b) in enumerate(zip(axes, block, strict=True))
+            ),
             strict=True,
         )
         corners = np.stack(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import product
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,13 +49,13 @@ class Volume:
             stored.trunk,
             stored.head,
             Blocks.of(self.grid.dimensions, lattice),
-            lattice.features,
-            device,
+            features=lattice.features,
+            device=device,
         )
         self.device = self._network.device
         self._cache = TileCache()
 
-    def __enter__(self) -> Volume:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -162,9 +161,7 @@ class Volume:
             if stopped:
                 return
             part = [p[s] for p, s in zip(positions, reversed(tile), strict=True)]
-            for header, output, values in zip(
-                wanted, outputs, self._tile(wanted, part, stride), strict=True
-            ):
+            for output, values in zip(outputs, self._tile(wanted, part, stride), strict=True):
                 output[tile] = values
 
         workers = cores() if self.device == "cpu" else 1
@@ -189,7 +186,7 @@ class Volume:
             result.append(values)
         return result
 
-    def sample(self, array: str | None, points: NDArray[np.floating]) -> NDArray[Any]:
+    def sample(self, array: str | None, points: NDArray[np.floating[Any]]) -> NDArray[Any]:
         """Evaluate the continuous field at ``points``.
 
         Parameters
@@ -231,7 +228,7 @@ def to_values(
     dtype = np.dtype(array.dtype)
     # float32 holds every 16-bit integer; wider types take their affine map in float64.
     exact = integers and dtype.kind != "f" and dtype.itemsize <= 2
-    work = np.dtype(np.float32) if exact or dtype == np.float32 and integers else np.dtype(float)
+    work = np.dtype(np.float32) if exact or (dtype == np.float32 and integers) else np.dtype(float)
     parts = []
     for component in range(array.components):
         values = channels[array.channel + component].astype(work)
@@ -250,5 +247,3 @@ def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         top = np.nextafter(float(np.iinfo(dtype).max), 0)
         values = np.minimum(values, top)
     return values.astype(dtype)
-
-

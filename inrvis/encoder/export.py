@@ -10,13 +10,23 @@ OPSET = 17
 IR_VERSION = 8
 
 
-def _model(nodes: list[Any], inputs: dict[str, list[Any]], output: str, rank: int,
-           constants: dict[str, list[int]] | None = None) -> bytes:
+def _model(
+    nodes: list[Any],
+    inputs: dict[str, list[Any]],
+    output: str,
+    rank: int,
+    constants: dict[str, list[int]] | None = None,
+) -> bytes:
     values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()]
     result = helper.make_tensor_value_info(output, TensorProto.FLOAT, [None] * rank)
     shapes = [
-        helper.make_tensor(name, TensorProto.INT64, [len(v)], b"".join(
-            number.to_bytes(8, "little", signed=True) for number in v), raw=True)
+        helper.make_tensor(
+            name,
+            TensorProto.INT64,
+            [len(v)],
+            b"".join(number.to_bytes(8, "little", signed=True) for number in v),
+            raw=True,
+        )
         for name, v in (constants or {}).items()
     ]
     graph = helper.make_graph(nodes, "g", values, [result], initializer=shapes)
@@ -33,9 +43,7 @@ def trunk_graph(layers: int) -> bytes:
     inputs: dict[str, list[Any]] = {"coordinates": [3, "n"]}
     for index in range(layers):
         inputs[f"w{index}"], inputs[f"w{index}b"] = [None, None], [None, 1]
-        nodes.append(
-            helper.make_node("Gemm", [f"w{index}", hidden, f"w{index}b"], [f"s{index}"])
-        )
+        nodes.append(helper.make_node("Gemm", [f"w{index}", hidden, f"w{index}b"], [f"s{index}"]))
         hidden = f"s{index}"
         if index < layers - 1:
             nodes.append(helper.make_node("Sin", [hidden], [f"t{index}"]))
@@ -69,7 +77,8 @@ def head_graph(layers: int) -> bytes:
     for index in range(layers):
         inputs[f"h{index}"], inputs[f"h{index}b"] = [None, None], [None, 1]
         nodes.append(helper.make_node("Sin", [hidden], [f"s{index}"]))
-        nodes.append(helper.make_node(
-            "Gemm", [f"h{index}", f"s{index}", f"h{index}b"], [f"t{index}"]))
+        nodes.append(
+            helper.make_node("Gemm", [f"h{index}", f"s{index}", f"h{index}b"], [f"t{index}"])
+        )
         hidden = f"t{index}"
     return _model(nodes, inputs, hidden, 2)

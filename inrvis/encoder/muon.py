@@ -19,7 +19,7 @@ _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 def orthogonalise(matrices: Tensor) -> Tensor:
     """Nearest (semi-)orthogonal matrices, approximately; shape (batch, rows, columns)."""
-    wide = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-12)
+    wide: Tensor = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-12)
     tall = wide.shape[1] > wide.shape[2]
     if tall:
         wide = wide.transpose(1, 2)
@@ -35,12 +35,10 @@ class Muon(torch.optim.Optimizer):
     def __init__(
         self, parameters: Iterable[Tensor], lr: float, momentum: float, weight_decay: float
     ) -> None:
-        super().__init__(
-            parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
-        )
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002
         """Take one step."""
         for group in self.param_groups:
             for parameter in group["params"]:

@@ -32,7 +32,9 @@ def normalise(image: Image) -> Normalised:
     for name, array in image.arrays.items():
         planes = array[..., None] if array.ndim == 3 else array
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise SourceError(f"array {name!r} holds NaN or infinite values, which cannot be encoded")
+            raise SourceError(
+                f"array {name!r} holds NaN or infinite values, which cannot be encoded"
+            )
         offsets, scales = [], []
         for component in range(planes.shape[-1]):
             plane = planes[..., component]

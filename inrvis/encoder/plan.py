@@ -20,6 +20,7 @@ _MOST_BLOCKS = 4096
 
 def choose_blocks(dimensions: tuple[int, int, int], number: float) -> tuple[int, int, int]:
     """Blocks along x, y and z: about ``number`` of them, as close to cubes as can be."""
+
     def badness(blocks: tuple[int, int, int]) -> tuple[float, tuple[int, int, int]]:
         sides = [n / b for n, b in zip(dimensions, blocks, strict=True) if n > 1]
         shape = math.log(max(sides) / min(sides)) if sides else 0.0
@@ -49,8 +50,11 @@ def plan_model(
     """
     parameters = weight_bits / _BITS_PER_WEIGHT
     blocks = choose_blocks(dimensions, max(1.0, parameters / _WEIGHTS_PER_BLOCK))
-    shortest = min(n // b for n, b in zip(dimensions, blocks, strict=True) if b > 1) if max(
-        blocks) > 1 else 0
+    shortest = (
+        min(n // b for n, b in zip(dimensions, blocks, strict=True) if b > 1)
+        if max(blocks) > 1
+        else 0
+    )
     overlap = min(_OVERLAP, shortest // 4)
     features = 16 if parameters > 4000 else 8
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
 
 from inrvis.encoder.settings import TrainingSettings
-from inrvis.encoder.training import Progress, Report
+from inrvis.encoder.training import Report
 from inrvis.encoder.volume import Encoded, Trained, VolumeEncoder, save
-from inrvis.errors import UsageError
+from inrvis.errors import OutputError, UsageError
 from inrvis.sources import Image
 from inrvis.targets import MaxError, Psnr, Target, byte_budget
 
@@ -37,12 +38,14 @@ class Result:
 
 def encode_to_target(
     image: Image,
-    path: str | os.PathLike[str],
+    path: str | PathLike[str],
     target: Target,
     training: TrainingSettings,
+    *,
     device: str = "auto",
     seed: int = 0,
     report: Report | None = None,
+    knot_spacing: int = 0,
 ) -> Result:
     """Encode ``image`` and write it to ``path``; see :func:`inrvis.encode`."""
     if isinstance(target, MaxError):
@@ -53,26 +56,27 @@ def encode_to_target(
         finish = min(_FINISH_SECONDS_PER_VALUE * values, training.seconds / 2)
         training = replace(training, seconds=training.seconds - finish)
     facts = {"target": target.describe()}
-    encoder = VolumeEncoder(image, device, seed, report, facts)
+    encoder = VolumeEncoder(
+        image, device=device, seed=seed, report=report, facts=facts, knot_spacing=knot_spacing
+    )
     original = sum(array.nbytes for array in image.arrays.values())
-    budget = byte_budget(target, original, values)
-    if budget is not None:
+    if not isinstance(target, Psnr):
+        budget = byte_budget(target, original, values) or 0
         encoded = encoder.fit(encoder.train(budget, training), budget)
         met = len(encoded.data) <= budget
     else:
-        assert isinstance(target, Psnr)
-        encoded, met = _search(encoder, target.db, training, original, report)
+        encoded, met = _search(encoder, target.db, training, original)
     save(encoded, path)
     return Result(encoded, met, encoder.device.type)
 
 
-def _check_writable(path: str | os.PathLike[str]) -> None:
+def _check_writable(path: str | PathLike[str]) -> None:
     """Fail before the work rather than after it."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise UsageError(f"the folder {folder} does not exist")
-    if os.path.isdir(path):
-        raise UsageError(f"{path} is a folder; give a file name")
+    file = Path(path)
+    if not file.parent.is_dir():
+        raise OutputError(f"cannot write {file}: the folder {file.parent} does not exist")
+    if file.is_dir():
+        raise OutputError(f"cannot write {file}: it is a folder; give a file name")
 
 
 def _worst(encoded: Encoded) -> float:
@@ -84,7 +88,6 @@ def _search(
     wanted_db: float,
     training: TrainingSettings,
     original_bytes: int,
-    report: Report | None,
 ) -> tuple[Encoded, bool]:
     """Find a small file of at least ``wanted_db``."""
     deadline = time.monotonic() + training.seconds if training.clocked else math.inf
@@ -124,6 +127,3 @@ def _coarsest(encoder: VolumeEncoder, trained: Trained, wanted_db: float) -> Enc
         else:
             high = middle
     return best
-
-
-__all__ = ["Progress", "Result", "encode_to_target"]

@@ -36,9 +36,7 @@ class BlockSiren(nn.Module):
         Source of the initial weights.
     """
 
-    def __init__(
-        self, settings: ModelSettings, channels: int, generator: torch.Generator
-    ) -> None:
+    def __init__(self, settings: ModelSettings, channels: int, generator: torch.Generator) -> None:
         super().__init__()
         self.settings, self.channels = settings, channels
         blocks = math.prod(settings.blocks)

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-import inrvis
 from inrvis.container.header import LatticeHeader, ModelHeader, TensorHeader, VolumeHeader
 from inrvis.container.sections import write_file
 from inrvis.container.volume_file import volume_image
@@ -31,7 +30,7 @@ from inrvis.encoder.training import Report, Trainer
 from inrvis.errors import DeviceError, UsageError
 from inrvis.metrics import Metrics, measure
 from inrvis.sources import Image
-from inrvis.targets import Target
+from inrvis.version import __version__
 
 # Bytes that the metrics, written last, may add to the header.
 _METRICS_BYTES = 64
@@ -91,32 +90,35 @@ class VolumeEncoder:
         Told of the progress.
     facts : mapping, optional
         Facts of the encoding to be kept in the file, such as the target.
+    knot_spacing : int, optional
+        Voxels between the knots at which trunks are evaluated; 0 for every voxel.
     """
 
     def __init__(
         self,
         image: Image,
+        *,
         device: str = "auto",
         seed: int = 0,
         report: Report | None = None,
         facts: Mapping[str, Any] | None = None,
+        knot_spacing: int = 0,
     ) -> None:
         self.image, self.seed = image, seed
         self.device = torch_device(device)
         self._normalised: Normalised = normalise(image)
         self._report, self._facts = report, dict(facts or {})
+        self._knot_spacing = knot_spacing
 
     @property
     def channels(self) -> int:
         """Channels of the network."""
         return int(self._normalised.values.shape[-1])
 
-    def train(
-        self, budget_bytes: float, training: TrainingSettings, spacing: int = 0
-    ) -> Trained:
+    def train(self, budget_bytes: float, training: TrainingSettings) -> Trained:
         """Train a network whose file takes about ``budget_bytes``."""
         bits = 8 * (budget_bytes - _OVERHEAD_BYTES)
-        settings = plan_model(self.image.grid.dimensions, self.channels, bits, spacing)
+        settings = plan_model(self.image.grid.dimensions, self.channels, bits, self._knot_spacing)
         generator = torch.Generator().manual_seed(self.seed)
         model = BlockSiren(settings, self.channels, generator).to(self.device)
         sampler = Sampler(
@@ -182,7 +184,9 @@ class VolumeEncoder:
         integers = quantiser.integers(trained.model.tensors())
         tensors = [
             TensorHeader(
-                name, _stored_shape(name, values.shape), quantiser.step(name),
+                name,
+                _stored_shape(name, values.shape),
+                quantiser.step(name),
                 best_table(values)[0],
             )
             for name, values in integers.items()
@@ -206,7 +210,7 @@ class VolumeEncoder:
             times=() if self.image.time is None else (self.image.time,),
             encoding={
                 **self._facts,
-                "inrvis": inrvis.__version__,
+                "inrvis": __version__,
                 "seed": self.seed,
                 "steps": trained.steps,
             },
@@ -226,9 +230,7 @@ class VolumeEncoder:
 
 
 def _lattice(settings: ModelSettings) -> LatticeHeader:
-    return LatticeHeader(
-        settings.blocks, settings.overlap, settings.spacing, settings.features
-    )
+    return LatticeHeader(settings.blocks, settings.overlap, settings.spacing, settings.features)
 
 
 def _stored_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:

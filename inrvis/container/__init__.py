@@ -1,0 +1,1 @@
+"""The `.inr` file: sections, header, graphs; read with suspicion, written in one step."""

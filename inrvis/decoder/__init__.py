@@ -1,0 +1,1 @@
+"""From a file to voxels: numpy and ONNX Runtime, no torch."""
