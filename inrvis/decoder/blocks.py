@@ -66,6 +66,21 @@ class Axis:
             weights[:] = 0  # an empty block, where the blocks do not divide the voxels
         return weights
 
+    def near(self, positions: Positions) -> range:
+        """Blocks that may have weight at ``positions``."""
+        first = int((positions.min() - self.overlap) // self.side)
+        last = int((positions.max() + self.overlap) // self.side)
+        return range(max(first, 0), min(last, self.blocks - 1) + 1)
+
+    def runs(self, positions: Positions) -> Iterator[tuple[int, slice, NDArray[np.float32]]]:
+        """Blocks with weight at ascending ``positions``: their run of positions, and weights."""
+        for block in self.near(positions):
+            weights = self.weight(block, positions)
+            (inside,) = np.nonzero(weights)
+            if len(inside):
+                run = slice(int(inside[0]), int(inside[-1]) + 1)
+                yield block, run, weights[run].astype(np.float32)
+
     def cells(self, block: int, positions: Positions) -> tuple[NDArray[np.int64], Positions]:
         """Knot below each of ``positions``, and the fraction of the way to the next."""
         first, last = self.domain(block)
@@ -104,6 +119,11 @@ class Blocks:
         )
         return cls((x, y, z))
 
+    def flat(self, block: tuple[int, int, int]) -> int:
+        """Position of ``block`` (x, y, z) in the order of the file: x fastest."""
+        x, y, _ = self.axes
+        return block[0] + x.blocks * (block[1] + y.blocks * block[2])
+
     @property
     def extent(self) -> float:
         """Half the longest side of a block's domain, in voxels: the unit of coordinates."""
@@ -117,8 +137,7 @@ class Blocks:
         first, last = self.axes[axis].domain(block)
         return ((positions - (first + last) / 2) / self.extent).astype(np.float32)
 
-    def __iter__(self) -> Iterator[tuple[int, tuple[int, int, int]]]:
-        """Flat index and (x, y, z) index of every block."""
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        """Every block (x, y, z), in the order of the file."""
         x, y, z = (axis.blocks for axis in self.axes)
-        for index, (k, j, i) in enumerate(product(range(z), range(y), range(x))):
-            yield index, (i, j, k)
+        return ((i, j, k) for k, j, i in product(range(z), range(y), range(x)))

@@ -68,25 +68,15 @@ class Network:
         ndarray of float32, shape (channels, nz, ny, nx)
         """
         shape = tuple(len(p) for p in reversed(positions))
+        runs = [list(a.runs(p)) for a, p in zip(self._blocks.axes, positions, strict=True)]
         result: NDArray[np.float32] | None = None
-        for index, block in self._blocks:
-            weights = [
-                axis.weight(b, p)
-                for axis, b, p in zip(self._blocks.axes, block, positions, strict=True)
-            ]
-            inside = [np.flatnonzero(w) for w in weights]
-            if any(len(i) == 0 for i in inside):
-                continue
-            # Positions ascend and a block is convex: what it covers is one run.
-            x, y, z = (slice(int(i[0]), int(i[-1]) + 1) for i in inside)
-            values = self._block_box(
-                index, block, [p[s] for p, s in zip(positions, (x, y, z), strict=True)]
-            )
-            if values.shape[1:] == shape and all((w == 1).all() for w in weights):
+        for (bx, x, wx), (by, y, wy), (bz, z, wz) in product(*runs):
+            part = [p[s] for p, s in zip(positions, (x, y, z), strict=True)]
+            values = self._block_box((bx, by, bz), part)
+            if values.shape[1:] == shape and all((w == 1).all() for w in (wx, wy, wz)):
                 return values
             if result is None:
                 result = np.zeros((len(values), *shape), dtype=np.float32)
-            wx, wy, wz = (w[s].astype(np.float32) for w, s in zip(weights, (x, y, z), strict=True))
             result[:, z, y, x] += values * (wz[:, None, None] * wy[:, None] * wx)
         if result is None:
             raise GraphError("the file's blocks do not cover its volume")
@@ -100,14 +90,16 @@ class Network:
         ndarray of float32, shape (channels, n)
         """
         result: NDArray[np.float32] | None = None
-        for index, block in self._blocks:
+        axes = self._blocks.axes
+        near = (axis.near(positions[:, i]) for i, axis in enumerate(axes))
+        for block in product(*near):
             weight = np.ones(len(positions))
-            for i, (axis, b) in enumerate(zip(self._blocks.axes, block, strict=True)):
+            for i, (axis, b) in enumerate(zip(axes, block, strict=True)):
                 weight *= axis.weight(b, positions[:, i])
             (inside,) = np.nonzero(weight)
             if len(inside) == 0:
                 continue
-            values = self._block_points(index, block, positions[inside])
+            values = self._block_points(block, positions[inside])
             if result is None:
                 result = np.zeros((len(values), len(positions)), dtype=np.float32)
             result[:, inside] += values * weight[inside].astype(np.float32)
@@ -115,12 +107,10 @@ class Network:
             raise GraphError("the file's blocks do not cover its volume")
         return result
 
-    def _block_box(
-        self, index: int, block: Index, positions: Sequence[Positions]
-    ) -> NDArray[np.float32]:
+    def _block_box(self, block: Index, positions: Sequence[Positions]) -> NDArray[np.float32]:
         shape = [len(p) for p in reversed(positions)]
         if self._direct:
-            channels = self._values(self._features_on(index, block, positions))
+            channels = self._values(self._features_on(block, positions))
             return channels.reshape(-1, *shape)
         axes = self._blocks.axes
         knots, weights = zip(
@@ -131,7 +121,7 @@ class Network:
             a.domain(b)[0] + k * float(a.spacing)
             for a, b, k in zip(axes, block, knots, strict=True)
         ]
-        lattice = self._features_on(index, block, where)
+        lattice = self._features_on(block, where)
         features = self._interpolate(
             {
                 "lattice": lattice.reshape(-1, *(len(k) for k in reversed(knots))),
@@ -142,9 +132,9 @@ class Network:
         )
         return self._values(features).reshape(-1, *shape)
 
-    def _block_points(self, index: int, block: Index, positions: Positions) -> NDArray[np.float32]:
+    def _block_points(self, block: Index, positions: Positions) -> NDArray[np.float32]:
         if self._direct:
-            return self._values(self._features_at(index, block, positions))
+            return self._values(self._features_at(block, positions))
         axes = self._blocks.axes
         lower, fraction = zip(
             *(
@@ -158,7 +148,7 @@ class Network:
         )
         distinct, where = np.unique(corners.reshape(-1, 3), axis=0, return_inverse=True)
         first = np.array([a.domain(b)[0] for a, b in zip(axes, block, strict=True)])
-        knots = self._features_at(index, block, first + distinct * float(axes[0].spacing))
+        knots = self._features_at(block, first + distinct * float(axes[0].spacing))
         where = where.reshape(len(positions), 8)
         features = np.zeros((len(knots), len(positions)), dtype=np.float32)
         for column, steps in enumerate(product((0, 1), repeat=3)):
@@ -168,9 +158,7 @@ class Network:
             features += weight.astype(np.float32) * knots[:, where[:, column]]
         return self._values(features)
 
-    def _features_on(
-        self, index: int, block: Index, positions: Sequence[Positions]
-    ) -> NDArray[np.float32]:
+    def _features_on(self, block: Index, positions: Sequence[Positions]) -> NDArray[np.float32]:
         """Trunk outputs (features, n) on a Cartesian product, x fastest."""
         x, y, z = (
             self._blocks.coordinates(i, b, p)
@@ -178,14 +166,15 @@ class Network:
         )
         grid = np.empty((3, len(z), len(y), len(x)), dtype=np.float32)
         grid[0], grid[1], grid[2] = x, y[:, None], z[:, None, None]
-        return self._run_trunk(index, grid.reshape(3, -1))
+        return self._run_trunk(block, grid.reshape(3, -1))
 
-    def _features_at(self, index: int, block: Index, positions: Positions) -> NDArray[np.float32]:
+    def _features_at(self, block: Index, positions: Positions) -> NDArray[np.float32]:
         """Trunk outputs (features, n) at positions (n, 3)."""
         grid = [self._blocks.coordinates(i, b, positions[:, i]) for i, b in enumerate(block)]
-        return self._run_trunk(index, np.stack(grid))
+        return self._run_trunk(block, np.stack(grid))
 
-    def _run_trunk(self, index: int, coordinates: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _run_trunk(self, block: Index, coordinates: NDArray[np.float32]) -> NDArray[np.float32]:
+        index = self._blocks.flat(block)
         weights = {name: tensor[index] for name, tensor in self._trunk_weights.items()}
         number = coordinates.shape[1]
         features = np.empty((self._features, number), dtype=np.float32)

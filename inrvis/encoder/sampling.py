@@ -61,8 +61,7 @@ class Sampler:
         self._generator, self._device = generator, device
         self._values = torch.from_numpy(volume.reshape(-1, volume.shape[-1])).to(device)
         domains = [
-            [axis.domain(b) for axis, b in zip(blocks.axes, block, strict=True)]
-            for _, block in blocks
+            [axis.domain(b) for axis, b in zip(blocks.axes, block, strict=True)] for block in blocks
         ]
         # Shape (blocks, 3, 2): first and last voxel along x, y and z.
         domain = torch.tensor(domains, device=device)
