@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ from inrvis.sources import Image
 SCRIPTS = Path(__file__).parent / "scripts"
 RESULT = "RESULT "
 STAGE = "STAGE "
-XVFB = ("xvfb-run", "-a", "-s", "-screen 0 1280x900x24")
 GRID = ImageGrid(
     (3, 26, -2, 17, 5, 20), (1.0, 1.5, 2.0), (10.0, 20.0, 30.0), (0, -1, 0, 1, 0, 0, 0, 0, 1)
 )
@@ -125,23 +124,51 @@ def environment(bare_environment: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
+def display() -> Iterator[dict[str, str]]:
+    """Environment variable of a virtual display.
+
+    One server for all, which picks its own number and never resets: programs started by xvfb-run
+    one after the other lost their connection now and then.
+    """
+    reading, writing = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x900x24", "-noreset"],
+        pass_fds=[writing],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writing)
+    try:
+        with os.fdopen(reading) as stream:
+            number = stream.readline().strip()
+        assert number, "Xvfb did not start"
+        yield {"DISPLAY": f":{number}"}
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
 def run(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Return a function that runs a script in one of ParaView's programs."""
+    """Return a function that runs a script in one of ParaView's programs.
+
+    The script's first argument is a new folder for what it makes. `env` replaces the environment,
+    `also` adds to it.
+    """
 
     def run_script(
         script: str,
         *arguments: str | Path,
         program: Sequence[str] = ("pvpython",),
         env: Mapping[str, str] | None = None,
+        also: Mapping[str, str] | None = None,
         folder: Path | None = None,
         timeout: float = 90,
     ) -> Outcome:
         folder = folder or tmp_path_factory.mktemp(Path(script).stem)
-        # Each script gets the folder for what it makes first.
         command = [*program, str(SCRIPTS / script), str(folder), *map(str, arguments)]
         done = subprocess.run(
             command,
-            env=dict(environment if env is None else env),
+            env={**(environment if env is None else env), **(also or {})},
             cwd=folder,
             capture_output=True,
             text=True,

@@ -14,7 +14,7 @@ from PIL import Image
 
 import inrvis
 from inrvis.grid import ImageGrid
-from tests.paraview.conftest import GRID, XVFB, Files, Outcome, Run, console_script, outcome
+from tests.paraview.conftest import GRID, Files, Outcome, Run, console_script, outcome
 
 pytestmark = pytest.mark.paraview
 
@@ -30,8 +30,8 @@ def assert_not_blank(path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def drawn(run: Run, files: Files) -> Outcome:
-    return run("draw.py", files.volume, program=(*XVFB, "pvpython"))
+def drawn(run: Run, files: Files, display: dict[str, str]) -> Outcome:
+    return run("draw.py", files.volume, also=display)
 
 
 @pytest.mark.parametrize("name", ["slice", "contour", "volume"])
@@ -44,8 +44,10 @@ def test_slice_and_contour_have_geometry(drawn: Outcome) -> None:
     assert drawn.result["contour"] > 0
 
 
-def test_state_file_brings_everything_back(drawn: Outcome, run: Run) -> None:
-    restored = run("restore.py", drawn.folder / "state.pvsm", program=(*XVFB, "pvpython"))
+def test_state_file_brings_everything_back(
+    drawn: Outcome, run: Run, display: dict[str, str]
+) -> None:
+    restored = run("restore.py", drawn.folder / "state.pvsm", also=display)
     assert restored.result == {
         "stride": 2,
         "selected": ["density"],
@@ -104,9 +106,9 @@ def test_more_ranks_than_slabs(run: Run, tmp_path: Path) -> None:
     assert max(grid.extent[1] for grid in found.values()) == 2
 
 
-def test_ranks_under_one_script(run: Run, files: Files) -> None:
+def test_ranks_under_one_script(run: Run, files: Files, display: dict[str, str]) -> None:
     # Without --sym one rank runs the script, and the picture is composed of all ranks' pieces.
-    drawn = run("draw.py", files.volume, program=(*XVFB, *mpi(2)))
+    drawn = run("draw.py", files.volume, program=mpi(2), also=display)
     assert_not_blank(drawn.folder / "volume.png")
     assert_not_blank(drawn.folder / "contour.png")
 
@@ -115,7 +117,7 @@ def test_ranks_under_one_script(run: Run, files: Files) -> None:
 
 
 @pytest.fixture
-def server(environment: dict[str, str], tmp_path: Path) -> Iterator[int]:
+def server(environment: dict[str, str], display: dict[str, str], tmp_path: Path) -> Iterator[int]:
     """Start a server that has the plugin; its client has none."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -123,8 +125,8 @@ def server(environment: dict[str, str], tmp_path: Path) -> Iterator[int]:
     log = tmp_path / "server.log"
     with log.open("w") as stream:
         process = subprocess.Popen(
-            [*XVFB, "pvserver", f"--server-port={port}"],
-            env=environment,
+            ["pvserver", f"--server-port={port}"],
+            env={**environment, **display},
             stdout=stream,
             stderr=subprocess.STDOUT,
         )

@@ -8,27 +8,26 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.paraview.conftest import GRID, SCRIPTS, XVFB, Files, Outcome, Run
+from tests.paraview.conftest import GRID, SCRIPTS, Files, Outcome, Run
 
 pytestmark = [pytest.mark.paraview, pytest.mark.gui]
 
 
 @pytest.fixture(scope="module")
 def window(
-    run: Run, files: Files, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    run: Run, files: Files, display: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Outcome:
     """Show the volume; one start in many fails in the X window, so there is a second try."""
-    program = (*XVFB, sys.executable)
     paraview = ("paraview", "--dr", f"--script={SCRIPTS / 'window.py'}")
     seen = None
     for _ in range(2):
         folder = tmp_path_factory.mktemp("window")
-        env = {
-            **environment,
+        also = {
+            **display,
             "TEST_FOLDER": str(folder),
             "TEST_FILES": f"{files.cut_short}:{files.volume}",
         }
-        seen = run("grab.py", *paraview, program=program, env=env, folder=folder)
+        seen = run("grab.py", *paraview, program=(sys.executable,), also=also, folder=folder)
         if seen.result["alive"]:
             break
     assert seen is not None
