@@ -17,7 +17,7 @@ MAGIC = "inrvis"
 FORMAT_VERSION = 1
 MAX_SECTION_BYTES = 1 << 32
 # What zlib may expand a header or the graphs to: far above any real one, far below a threat.
-MAX_INFLATED_BYTES = 1 << 24
+MAX_INFLATED_BYTES = 1 << 22
 # Everything in a file is a handful of sections; its own bookkeeping stays below this.
 _META_BLOCK_BYTES = 256
 
@@ -118,7 +118,7 @@ def read_sections(path: str | os.PathLike[str]) -> dict[str, bytes]:
         raise FormatError(f"{source} does not exist") from error
     except PermissionError as error:
         raise FormatError(f"{source} cannot be read: permission denied") from error
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
         # HDF5 tells of truncation and of damage to its own structures in many ways.
         raise FormatError(
             f"{source} is not a complete .inr file: it is cut short, damaged, or "
@@ -145,7 +145,7 @@ def _read_section(file: h5py.File, name: str, source: Path) -> bytes:
     dataset = file[name]
     if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1 or dataset.dtype != np.uint8:
         raise FormatError(f"{source}: section {name!r} is not a row of bytes")
-    if dataset.chunks is not None or dataset.external:
+    if dataset.chunks is not None or dataset.external or dataset.is_virtual:
         raise FormatError(f"{source}: section {name!r} is not stored plainly")
     # A dataset may claim any size; the file's own size bounds what plain storage can hold.
     if dataset.size > min(MAX_SECTION_BYTES, source.stat().st_size):

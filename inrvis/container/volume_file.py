@@ -77,15 +77,28 @@ def read_volume(path: str | os.PathLike[str]) -> StoredVolume:
     graphs = _unpack_graphs(inflate(sections["graphs"], "graphs"))
     try:
         stream = IntegerDecoder(sections["weights"])
-        trunk = {t.name: _dequantise(stream, t) for t in header.model.trunk}
-        head = {t.name: _dequantise(stream, t) for t in header.model.head}
+        trunk = {t.name: _take(stream, t) for t in header.model.trunk}
+        head = {t.name: _take(stream, t) for t in header.model.head}
     except ValueError as error:
         raise FormatError(f"{path}: section 'weights' is damaged: {error}") from error
-    return StoredVolume(header, graphs, trunk, head, Path(path).stat().st_size)
+    # A range decoder reads anything, and reads on past the end: only coding again tells whether
+    # these integers are what the stream holds, no more and no less.
+    if code_weights(header, trunk, head) != sections["weights"]:
+        raise FormatError(f"{path}: section 'weights' does not hold the tensors of the header")
+    return StoredVolume(
+        header,
+        graphs,
+        {t.name: _dequantise(trunk[t.name], t) for t in header.model.trunk},
+        {t.name: _dequantise(head[t.name], t) for t in header.model.head},
+        Path(path).stat().st_size,
+    )
 
 
-def _dequantise(stream: IntegerDecoder, tensor: TensorHeader) -> NDArray[np.float32]:
-    integers = stream.take(tensor.size, tensor.table).reshape(tensor.shape)
+def _take(stream: IntegerDecoder, tensor: TensorHeader) -> NDArray[np.int64]:
+    return stream.take(tensor.size, tensor.table).reshape(tensor.shape)
+
+
+def _dequantise(integers: NDArray[np.int64], tensor: TensorHeader) -> NDArray[np.float32]:
     return np.asarray(integers * tensor.step, dtype=np.float32)
 
 
