@@ -1,0 +1,155 @@
+"""Golden files, edited copies of them, and the command line in a process that is watched."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+
+# Runs each command line in turn and records its status, its standard error (as the file
+# descriptor sees it, so that chatter of C libraries counts) and the largest resident memory.
+_DRIVER = """
+import json, os, sys, tempfile
+from inrvis.cli import main
+
+results = []
+for arguments in json.loads(sys.stdin.read()):
+    with tempfile.TemporaryFile("w+") as errors, tempfile.TemporaryFile("w+") as output:
+        kept = os.dup(1), os.dup(2)
+        sys.stdout.flush()
+        os.dup2(output.fileno(), 1), os.dup2(errors.fileno(), 2)
+        try:
+            status = main(arguments)
+        except SystemExit as stop:
+            status = stop.code
+        except BaseException as error:
+            status = repr(error)
+        sys.stdout.flush(), sys.stderr.flush()
+        os.dup2(kept[0], 1), os.dup2(kept[1], 2)
+        os.close(kept[0]), os.close(kept[1])
+        errors.seek(0), output.seek(0)
+        results.append([status, output.read(), errors.read()])
+with open("/proc/self/status") as file:
+    (peak,) = (int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+print(json.dumps({"results": results, "peak_bytes": peak * 1024}))
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one command line did; ``status`` is the text of an exception that got out."""
+
+    status: int | str
+    output: str
+    errors: str
+
+    def assert_one_line(self, status: int) -> None:
+        """Check for one line from inrvis on standard error, and the exit status."""
+        assert self.status == status, self.errors
+        lines = self.errors.splitlines()
+        assert len(lines) == 1, self.errors
+        assert lines[0].startswith("inrvis: ")
+        assert len(lines[0]) < 600
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Outcomes of several command lines in one process, and its largest resident memory."""
+
+    outcomes: list[Outcome]
+    peak_bytes: int
+
+
+@pytest.fixture(scope="session")
+def watch() -> Callable[[Sequence[Sequence[Any]]], Watched]:
+    """Return a function that runs command lines one after another in one watched process."""
+
+    def run(commands: Sequence[Sequence[Any]]) -> Watched:
+        texts = [[str(word) for word in command] for command in commands]
+        done = subprocess.run(
+            [sys.executable, "-c", _DRIVER],
+            input=json.dumps(texts),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        answer = json.loads(done.stdout.splitlines()[-1])
+        return Watched([Outcome(*result) for result in answer["results"]], answer["peak_bytes"])
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def cli() -> Callable[..., Outcome]:
+    """Return a function that runs ``python -m inrvis`` with its arguments."""
+
+    def run(*arguments: Any, **options: Any) -> Outcome:
+        done = subprocess.run(
+            [sys.executable, "-m", "inrvis", *(str(a) for a in arguments)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            **options,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], Path]:
+    """Return a function from direct, blocks or knots to the committed file."""
+    return lambda name: GOLDEN / f"format1_{name}.inr"
+
+
+Edit = Callable[[Any], Any]
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that copies a golden file with changed sections and sound checksums.
+
+    ``header`` gets and changes the parsed JSON, ``graphs`` a list of three models, ``weights``
+    the stream; each may return a replacement. ``raw`` replaces whole sections as stored.
+    """
+    from inrvis.container.sections import deflate, file_image, inflate, read_sections
+    from inrvis.container.volume_file import _unpack_graphs
+
+    def make(
+        source: str = "direct",
+        *,
+        header: Edit | None = None,
+        graphs: Edit | None = None,
+        weights: Edit | None = None,
+        raw: Mapping[str, bytes] | None = None,
+        name: str = "edited",
+    ) -> Path:
+        sections = read_sections(GOLDEN / f"format1_{source}.inr")
+        if header is not None:
+            facts = json.loads(inflate(sections["header"], "header"))
+            facts = header(facts) or facts
+            sections["header"] = deflate(json.dumps(facts).encode())
+        if graphs is not None:
+            models = list(_unpack_graphs(inflate(sections["graphs"], "graphs")))
+            models = graphs(models) or models
+            packed = b"".join(len(m).to_bytes(4, "little") + m for m in models)
+            sections["graphs"] = deflate(packed)
+        if weights is not None:
+            sections["weights"] = weights(sections["weights"])
+        sections.update(raw or {})
+        path = tmp_path / f"{name}.inr"
+        path.write_bytes(file_image(sections))
+        return path
+
+    return make
