@@ -91,8 +91,8 @@ class Network:
         """
         result: NDArray[np.float32] | None = None
         axes = self._blocks.axes
-        near = (axis.near(positions[:, i]) for i, axis in enumerate(axes))
-        for block in product(*near):
+        near_x, near_y, near_z = (a.near(positions[:, i]) for i, a in enumerate(axes))
+        for block in product(near_x, near_y, near_z):
             weight = np.ones(len(positions))
             for i, (axis, b) in enumerate(zip(axes, block, strict=True)):
                 weight *= axis.weight(b, positions[:, i])
