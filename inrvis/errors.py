@@ -39,6 +39,8 @@ __all__ = [
     "VersionError",
 ]
 
+_LONGEST = 500
+
 
 class InrvisError(Exception):
     """Base of all errors that inrvis raises on purpose.
@@ -46,8 +48,8 @@ class InrvisError(Exception):
     Parameters
     ----------
     message : str
-        What is wrong and what to do. Line breaks become spaces, because messages that quote
-        another library may hold some.
+        What is wrong and what to do. Line breaks become spaces and the end is cut off beyond 500
+        characters, because messages quote other libraries and files of unknown origin.
 
     Attributes
     ----------
@@ -58,7 +60,8 @@ class InrvisError(Exception):
     exit_status: ClassVar[int] = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(line.strip() for line in message.splitlines() if line.strip()))
+        line = " ".join(line.strip() for line in message.splitlines() if line.strip())
+        super().__init__(line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…")
 
 
 class UsageError(InrvisError):

@@ -192,7 +192,8 @@ class _Fields:
 
     def text(self, key: str) -> str:
         value: str = self._get(key, str)
-        if not 0 < len(value) <= 1024:
+        # Half of a surrogate pair is no text: it could not be printed.
+        if not 0 < len(value) <= 1024 or any("\ud800" <= c <= "\udfff" for c in value):
             raise FormatError(f"the file's header is malformed: {self._where}.{key}")
         return value
 
@@ -231,9 +232,13 @@ class _Fields:
 
 
 def _finite(value: Any, where: str) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
+    try:
+        number = float(value) if type(value) in (int, float) else math.nan
+    except OverflowError:  # JSON knows integers of any size
+        number = math.inf
+    if not math.isfinite(number):
         raise FormatError(f"the file's header is malformed: {where}")
-    return float(value)
+    return number
 
 
 def parse_header(data: bytes) -> VolumeHeader:
@@ -260,6 +265,7 @@ def parse_header(data: bytes) -> VolumeHeader:
     arrays = tuple(_parse_array(a) for a in root.items("arrays", MAX_ARRAYS))
     _check_channels(arrays)
     model = _parse_model(_Fields(root.mapping("model"), "model"))
+    _check_blocks(model.lattice, grid)
     times = root.items("times", 1)
     return VolumeHeader(
         grid=grid,
@@ -277,6 +283,10 @@ def _parse_array(value: Any) -> ArrayHeader:
         raise FormatError(f"the file's header names the unknown type {dtype!r}")
     components = fields.integer("components", 1, MAX_CHANNELS)
     metrics = _Fields(fields.mapping("metrics"), "metrics")
+    low, high = fields.number("low"), fields.number("high")
+    least, most = _limits(dtype)
+    if not least <= low <= high <= most:
+        raise FormatError(f"the file's header claims a range that {dtype} does not have")
     return ArrayHeader(
         name=fields.text("name"),
         dtype=dtype,
@@ -284,10 +294,16 @@ def _parse_array(value: Any) -> ArrayHeader:
         channel=fields.integer("channel", 0, MAX_CHANNELS),
         offset=fields.numbers("offset", components),
         scale=fields.numbers("scale", components),
-        low=fields.number("low"),
-        high=fields.number("high"),
+        low=low,
+        high=high,
         metrics={key: metrics.number(key) for key in fields.mapping("metrics")},
     )
+
+
+def _limits(dtype: str) -> tuple[float, float]:
+    kind = np.dtype(dtype)
+    limits = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
+    return float(limits.min), float(limits.max)
 
 
 def _check_channels(arrays: tuple[ArrayHeader, ...]) -> None:
@@ -323,6 +339,17 @@ def _parse_model(fields: _Fields) -> ModelHeader:
         head=head,
         settings=fields.mapping("settings"),
     )
+
+
+def _check_blocks(lattice: LatticeHeader, grid: ImageGrid) -> None:
+    for voxels, blocks in zip(grid.dimensions, lattice.blocks, strict=True):
+        side = -(-voxels // blocks)
+        # Weights sum to one where the ramps around one face end before the next one's begin.
+        if blocks > 1 and not 1 <= lattice.overlap <= (side + 1) // 2:
+            raise FormatError(
+                f"the file's header claims blocks of {side} voxels that overlap by "
+                f"{lattice.overlap}: they cannot be blended"
+            )
 
 
 def _parse_tensor(value: Any) -> TensorHeader:
