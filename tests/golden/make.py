@@ -137,7 +137,7 @@ def values_of(array, channels):
     return values[0] if array.components == 1 else np.moveaxis(values, 0, -1)
 
 
-def array_header(name, dtype, channel, components, offset, scale, low, high):
+def array_header(name, dtype, channel, components, *, offset, scale, low, high):
     return ArrayHeader(
         name,
         dtype,
@@ -151,7 +151,7 @@ def array_header(name, dtype, channel, components, offset, scale, low, high):
     )
 
 
-def make(name, grid, arrays, blocks, overlap, spacing, seed, times=()):
+def make(name, grid, arrays, *, blocks, overlap, spacing, seed, times=()):
     channels = sum(array.components for array in arrays)
     integers, trunk, head = tensors(blocks, channels, seed)
     model = ModelHeader(
@@ -178,32 +178,36 @@ def main():
         "format1_direct",
         ImageGrid((2, 14, -3, 7, 0, 8), (0.5, 1.5, 2.0), (-7.0, 0.25, 100.0), TURNED),
         (
-            array_header("density", "uint8", 0, 1, 120.0, 150.0, 4.0, 251.0),
-            array_header("velocity", "float32", 1, 3, -0.5, 2.0, -30.0, 30.0),
+            array_header("density", "uint8", 0, 1, offset=120.0, scale=150.0, low=4.0, high=251.0),
+            array_header("velocity", "float32", 1, 3, offset=-0.5, scale=2.0, low=-30.0, high=30.0),
         ),
-        (1, 1, 1),
-        0,
-        0,
-        1,
-        (1.5,),
+        blocks=(1, 1, 1),
+        overlap=0,
+        spacing=0,
+        seed=1,
+        times=(1.5,),
     )
     make(
         "format1_blocks",
         ImageGrid.from_dimensions((19, 16, 5), (1.0, 1.0, 3.0)),
-        (array_header("height", "int16", 0, 1, 100.0, 20000.0, -32000.0, 32000.0),),
-        (2, 2, 1),
-        2,
-        0,
-        2,
+        (
+            array_header(
+                "height", "int16", 0, 1, offset=100.0, scale=2e4, low=-32000.0, high=32000.0
+            ),
+        ),
+        blocks=(2, 2, 1),
+        overlap=2,
+        spacing=0,
+        seed=2,
     )
     make(
         "format1_knots",
         ImageGrid.from_dimensions((17, 12, 1)),
-        (array_header("pressure", "float64", 0, 1, 1e5, 250.0, 9e4, 1.1e5),),
-        (2, 1, 1),
-        2,
-        2,
-        3,
+        (array_header("pressure", "float64", 0, 1, offset=1e5, scale=250.0, low=9e4, high=1.1e5),),
+        blocks=(2, 1, 1),
+        overlap=2,
+        spacing=2,
+        seed=3,
     )
 
 

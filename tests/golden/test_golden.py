@@ -17,9 +17,9 @@ pytestmark = pytest.mark.decode_only
 
 FOLDER = Path(__file__).parent
 FILES = {
-    "format1_direct": "735a951b9f05533327aa48538968c6cabca9125925a78434fc7a16039a9b7561",
-    "format1_blocks": "e5732c83c7f93ff3d31d6d0825db0b7af806fafb5326dcc73d7b40b9b72c7e0e",
-    "format1_knots": "7dc6759a716b8385b3ea17c322430a763b7484e1bdde2cb7cbaca1f26689346f",
+    "format1_direct": "1dbb7c4da296d9bd9cebe9e0143b419323eaaaed3bff28bd086be3e0def76fca",
+    "format1_blocks": "f49f1e4936f3bfc8e002d17513ca82f6cbd5c0f93c48d5579d66aa5ebaeaa877",
+    "format1_knots": "d05e048736e5bd7422470348c3a922b738dc060ad6bbaab8d7eec2f4a86096ae",
 }
 # Relative to the array's range; the reference is float64, the decoder float32.
 TOLERANCE = 2e-5
