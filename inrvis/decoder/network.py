@@ -30,8 +30,8 @@ class Network:
         Weights by input name; those of the trunk carry a leading block axis.
     blocks : Blocks
         Geometry of the blocks.
-    features : int
-        Outputs of a trunk.
+    features, channels : int
+        Outputs of a trunk and of the head.
     device : {"auto", "cpu", "cuda"}
         Where to run.
     """
@@ -44,11 +44,12 @@ class Network:
         blocks: Blocks,
         *,
         features: int,
+        channels: int,
         device: Device,
     ) -> None:
         self._trunk, self._interpolate, self._head = (Graph(data, device) for data in graphs)
         self._trunk_weights, self._head_weights = trunk, head
-        self._blocks, self._features = blocks, features
+        self._blocks, self._features, self._channels = blocks, features, channels
         self._direct = blocks.axes[0].spacing == 0
         self.device = self._trunk.device
         self._batch = _BATCH if self.device == "cpu" else _CUDA_BATCH
@@ -188,6 +189,6 @@ class Network:
 
     def _values(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         values = self._head({"features": features, **self._head_weights})
-        if values.ndim != 2 or values.shape[1] != features.shape[1]:
+        if values.shape != (self._channels, features.shape[1]):
             raise GraphError("the file's head graph gives values of the wrong shape")
         return values

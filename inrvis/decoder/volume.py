@@ -50,6 +50,8 @@ class Volume:
             stored.head,
             Blocks.of(self.grid.dimensions, lattice),
             features=lattice.features,
+            channels=stored.header.channels,
+            channels=stored.header.channels,
             device=device,
         )
         self.device = self._network.device
@@ -154,7 +156,7 @@ class Volume:
             np.zeros(shape if a.components == 1 else (*shape, a.components), dtype=a.dtype)
             for a in wanted
         ]
-        jobs = tiles(shape, self.device)
+        jobs = tiles(positions, stride, self.device)
         stopped = False
 
         def work(tile: tuple[slice, slice, slice]) -> None:
