@@ -33,6 +33,8 @@ class IntegerEncoder:
         flat = np.asarray(values, dtype=np.int64).ravel()
         if flat.size == 0:
             return
+        if flat.min() < -_ESCAPE_OFFSET or flat.max() >= _ESCAPE_OFFSET:
+            raise ValueError("the coder takes integers of 32 bits")
         limit = reach(table)
         escaped = np.abs(flat) > limit
         symbols = np.where(escaped, 2 * limit + 1, flat + limit).astype(np.int32)

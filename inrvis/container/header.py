@@ -24,6 +24,7 @@ MAX_ARRAYS = 1024
 MAX_CHANNELS = 256
 MAX_FEATURES = 1024
 MAX_TENSORS = 1024
+MAX_SIDE = 1 << 12
 MAX_OVERLAP = 64
 MAX_SPACING = 64
 DTYPES = (
@@ -321,6 +322,9 @@ def _parse_model(fields: _Fields) -> ModelHeader:
     lattice = _Fields(fields.mapping("lattice"), "lattice")
     trunk = tuple(_parse_tensor(t) for t in fields.items("trunk", MAX_TENSORS))
     head = tuple(_parse_tensor(t) for t in fields.items("head", MAX_TENSORS))
+    for group in (trunk, head):
+        if len({tensor.name for tensor in group}) != len(group) or not group:
+            raise FormatError("the file's header is malformed: names of its tensors")
     parameters = sum(tensor.size for tensor in (*trunk, *head))
     if parameters > MAX_PARAMETERS:
         raise LimitError(f"the file claims {parameters} parameters; the limit is {MAX_PARAMETERS}")
@@ -357,11 +361,14 @@ def _parse_tensor(value: Any) -> TensorHeader:
         raise FormatError("the file's header is malformed: a tensor")
     fields = _Fields(dict(zip(("name", "shape", "step", "table"), value, strict=True)), "tensor")
     shape = fields.items("shape", 4)
-    if any(type(n) is not int or not 1 <= n <= MAX_PARAMETERS for n in shape):
+    if any(type(n) is not int or not 1 <= n <= MAX_SIDE for n in shape):
         raise FormatError("the file's header is malformed: a tensor's shape")
+    step = fields.number("step")
+    if step <= 0:
+        raise FormatError("the file's header is malformed: a tensor's step")
     return TensorHeader(
         name=fields.text("name"),
         shape=tuple(shape),
-        step=fields.number("step"),
+        step=step,
         table=fields.integer("table", 0, NUMBER_OF_TABLES - 1),
     )

@@ -112,4 +112,6 @@ def _unpack_graphs(data: bytes) -> tuple[bytes, ...]:
         if len(graphs[-1]) != length:
             raise FormatError("the graphs section is cut short")
         data = data[4 + length :]
+    if data:
+        raise FormatError("the graphs section holds more than its graphs")
     return tuple(graphs)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
-from itertools import product
+from collections.abc import Hashable, Sequence
+from itertools import pairwise, product
 from threading import Lock
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 # A tile's features and activations (16 channels of float32 for each voxel) should stay in a
@@ -15,12 +16,28 @@ from numpy.typing import NDArray
 _TILE_SHAPE = {"cpu": (16, 32, 64), "cuda": (64, 128, 128)}
 
 
-def tiles(shape: tuple[int, ...], device: str) -> list[tuple[slice, slice, slice]]:
-    """Cut an output of ``shape`` (z, y, x) into slices."""
-    edges = [
-        [slice(i, min(i + step, length)) for i in range(0, length, step)]
-        for length, step in zip(shape, _TILE_SHAPE[device], strict=True)
-    ]
+def tiles(
+    positions: Sequence[NDArray[np.int64]], stride: int, device: str
+) -> list[tuple[slice, slice, slice]]:
+    """Cut a read into slices of its output (z, y, x).
+
+    The cuts lie at fixed places of the volume, not of the read: a read that is shifted or grown
+    by a ghost layer finds most of its tiles in the cache.
+
+    Parameters
+    ----------
+    positions : sequence of ndarray
+        Voxels read along x, y and z.
+    stride : int
+        Their distance.
+    device : str
+        Where the tiles are decoded.
+    """
+    edges = []
+    for along, step in zip(reversed(positions), _TILE_SHAPE[device], strict=True):
+        phase = int(along[0]) // stride % step
+        cuts = [0, *range(step - phase, len(along), step), len(along)]
+        edges.append([slice(a, b) for a, b in pairwise(cuts)])
     return [(z, y, x) for z, y, x in product(*edges)]
 
 

@@ -51,7 +51,6 @@ class Volume:
             Blocks.of(self.grid.dimensions, lattice),
             features=lattice.features,
             channels=stored.header.channels,
-            channels=stored.header.channels,
             device=device,
         )
         self.device = self._network.device

@@ -9,10 +9,11 @@ from inrvis.encoder.settings import ModelSettings
 from inrvis.encoder.siren import parameter_count
 from inrvis.errors import UsageError
 
-# Measured on the volumes of docs/benchmarks.md: trunks of about this many weights reach the best
-# quality in the time of the presets (smaller ones waste bytes, larger ones see too few samples).
-_WEIGHTS_PER_BLOCK = 9000
-_BITS_PER_WEIGHT = 5.0
+# Measured at ratio 200 (docs/benchmarks.md): trunks of about this many weights do well in the
+# time of the presets. Smaller ones waste bytes, larger ones see too few samples. Volumes with
+# sharp detail want the finer weights, smooth ones would do with five bits.
+_WEIGHTS_PER_BLOCK = 4000
+_BITS_PER_WEIGHT = 6.0
 _OVERLAP = 3
 _NARROWEST, _WIDEST = 6, 512
 _MOST_BLOCKS = 4096

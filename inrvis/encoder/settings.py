@@ -58,7 +58,7 @@ class TrainingSettings:
     clocked : bool
         Whether `seconds` is measured.
     batch : int
-        Evaluations of the trunk in a step.
+        Evaluations of the trunk in a step; fewer on volumes of few voxels.
     muon_rate, adam_rate, frequency_rate : float
         Peak step sizes of the orthogonalised matrices, of the head, and of the first layer.
     weight_decay : float
@@ -71,7 +71,7 @@ class TrainingSettings:
     seconds: float
     clocked: bool = False
     batch: int = 65536
-    muon_rate: float = 0.07
+    muon_rate: float = 0.1
     adam_rate: float = 2e-3
     frequency_rate: float = 2e-2
     weight_decay: float = 0.02
@@ -79,7 +79,7 @@ class TrainingSettings:
     quantise_start: float = 0.8
 
 
-_PRESET_SECONDS = {"fast": 20.0, "balanced": 150.0, "best": 900.0}
+_PRESET_SECONDS = {"fast": 20.0, "balanced": 120.0, "best": 900.0}
 
 
 def training_settings(preset: str, time_budget: float | None = None) -> TrainingSettings:

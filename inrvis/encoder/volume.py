@@ -36,6 +36,7 @@ from inrvis.version import __version__
 _METRICS_BYTES = 64
 # What graphs, header and HDF5 take beside the coded weights, for the first plan.
 _OVERHEAD_BYTES = 3000
+_SMALLEST_BATCH = 2048
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,9 @@ class VolumeEncoder:
     def train(self, budget_bytes: float, training: TrainingSettings) -> Trained:
         """Train a network whose file takes about ``budget_bytes``."""
         bits = 8 * (budget_bytes - _OVERHEAD_BYTES)
+        # On a small volume a large batch sees the same voxels again: take more steps instead.
+        few = max(_SMALLEST_BATCH, self.image.grid.number_of_points // 8)
+        training = replace(training, batch=min(training.batch, few))
         settings = plan_model(self.image.grid.dimensions, self.channels, bits, self._knot_spacing)
         generator = torch.Generator().manual_seed(self.seed)
         model = BlockSiren(settings, self.channels, generator).to(self.device)
