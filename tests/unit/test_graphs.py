@@ -42,7 +42,7 @@ def external() -> onnx.ModelProto:
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="/etc/hostname")
-    return model([node("Add", "features", "c")], initializer=[tensor])
+    return model([node("MatMul", "c", "features")], initializer=[tensor])
 
 
 def custom_domain() -> onnx.ModelProto:
@@ -86,20 +86,20 @@ def shadowing_function() -> onnx.ModelProto:
 
 def large_constant() -> onnx.ModelProto:
     tensor = numpy_helper.from_array(np.zeros(100_000, np.float32), "c")
-    return model([node("Add", "features", "c")], initializer=[tensor])
+    return model([node("MatMul", "c", "features")], initializer=[tensor])
 
 
 def lying_constant() -> onnx.ModelProto:
     tensor = numpy_helper.from_array(np.zeros(4, np.float32), "c")
     tensor.dims[0] = 1 << 40
-    return model([node("Add", "features", "c")], initializer=[tensor])
+    return model([node("MatMul", "c", "features")], initializer=[tensor])
 
 
 def sparse_constant() -> onnx.ModelProto:
     values = numpy_helper.from_array(np.ones(1, np.float32), "c")
     indices = numpy_helper.from_array(np.zeros(1, np.int64), "i")
     sparse = helper.make_sparse_tensor(values, indices, [1 << 40])
-    return model([node("Add", "features", "c")], sparse_initializer=[sparse])
+    return model([node("MatMul", "c", "features")], sparse_initializer=[sparse])
 
 
 def chain(length: int) -> onnx.ModelProto:
@@ -171,11 +171,13 @@ def growing() -> onnx.ModelProto:
     return model(nodes, initializer=constants)
 
 
-def integers() -> onnx.ModelProto:
-    """Return a sum of features as integers: an output of a type that no network of ours has."""
-    made = model(
-        [node("Mul", "c", "c")], initializer=[numpy_helper.from_array(np.ones((4, 1)), "c")]
-    )
+def doubles() -> onnx.ModelProto:
+    """Return constants as float64: an output of a type that no network of ours has."""
+    constants = [
+        numpy_helper.from_array(np.ones(4), "c"),
+        numpy_helper.from_array(np.array([4, 1], np.int64), "s"),
+    ]
+    made = model([node("Reshape", "c", "s")], initializer=constants)
     made.graph.output[0].type.tensor_type.elem_type = TensorProto.DOUBLE
     return made
 
@@ -183,16 +185,19 @@ def integers() -> onnx.ModelProto:
 # Sound by the list, but not graphs that belong to the file or that can run.
 MISFITS: dict[str, Callable[[], onnx.ModelProto]] = {
     "wrong inputs": lambda: onnx.load_from_string(interpolate_graph()),
-    "unknown input": lambda: model([node("Add", "features", "nothing")]),
+    "unknown input": lambda: model([node("MatMul", "features", "nothing")]),
     "lying constant": lying_constant,
     "wrong shape": lambda: model([node("Transpose", "features", perm=[1, 0])]),
     "wrong rank": lambda: model([node("Transpose", "features", perm=[2, 1, 0])]),
     "impossible product": lambda: model([node("MatMul", "features", "features")]),
+    "product of results": lambda: model(
+        [node("Sin", output="s"), node("Transpose", "s", output="t"), node("MatMul", "s", "t")]
+    ),
     "too few channels": lambda: model(
         [node("Transpose", "h1b", output="t", perm=[1, 0]), node("MatMul", "t", "features")]
     ),
     "too many channels": lambda: model([node("MatMul", "h0", "features")]),
-    "integers": integers,
+    "doubles": doubles,
     "growing": growing,
 }
 
