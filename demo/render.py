@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import paraview.simple
 from paraview.simple import (
     AssignViewToLayout,
     ColorBy,
@@ -18,6 +19,9 @@ from paraview.simple import (
     Show,
     Text,
 )
+
+# The first Render of a session would move its camera to the whole of the data.
+paraview.simple._DisableFirstRenderCameraReset()
 
 folder = Path(sys.argv[1])
 SIZE = 420
@@ -53,11 +57,11 @@ for hint, (file, label) in zip((1, 5, 6), panels, strict=True):
     title.FontSize = 12
     x0, x1, y0, y1, z0, z1 = source.GetDataInformation().GetBounds()
     centre = [(x0 + x1) / 2, (y0 + y1) / 2, (z0 + z1) / 2]
+    # Set outright: a reset would depend on the size of the window at that moment.
     view.CameraFocalPoint = centre
-    view.CameraPosition = [centre[0] + 330, centre[1] + 300, centre[2] + 180]
+    view.CameraPosition = [c + d for c, d in zip(centre, (270, 245, 150), strict=True)]
     view.CameraViewUp = [0, 0, 1]
-    view.ResetCamera()
-    view.GetActiveCamera().Zoom(1.45)
+    view.CameraViewAngle = 30
     Render(view)
 layout.SetSize(3 * SIZE, SIZE)
 SaveScreenshot(str(folder / "comparison.png"), layout, ImageResolution=[3 * SIZE, SIZE])
