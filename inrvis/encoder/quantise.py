@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inrvis.bitstream import NUMBER_OF_TABLES, counts, reach
-from inrvis.bitstream.tables import TOTAL, WIDTHS_PER_FAMILY
+from inrvis.bitstream.tables import MAX_REACH, TOTAL, WIDTHS_PER_FAMILY
 
 _ESCAPE_BITS = 32.0
 # Disturbance of a tensor whose effect is measured, relative to its root mean square.
@@ -60,19 +60,19 @@ class Quantiser:
 
 @lru_cache(maxsize=NUMBER_OF_TABLES)
 def _code_lengths(table: int) -> NDArray[np.float64]:
-    lengths = math.log2(TOTAL) - np.log2(counts(table).astype(np.float64))
+    """Bits of the magnitudes 0 .. reach, and of an escaped one."""
+    symbols = counts(table)[reach(table) :].astype(np.float64)
+    lengths = math.log2(TOTAL) - np.log2(symbols)
     lengths[-1] += _ESCAPE_BITS
     return lengths
 
 
-def table_bits(integers: NDArray[np.int64], table: int) -> float:
-    """Bits that ``table`` spends on ``integers``."""
-    limit = reach(table)
-    magnitude = np.abs(integers).ravel()
-    inside = np.minimum(magnitude, limit + 1)
-    histogram = np.bincount(inside, minlength=limit + 2)
-    lengths = np.append(_code_lengths(table)[limit:-1], _code_lengths(table)[-1])
-    return float(histogram @ lengths)
+def table_bits(histogram: NDArray[np.int64], table: int) -> float:
+    """Bits that ``table`` spends on integers, given how many there are of each magnitude."""
+    lengths = _code_lengths(table)
+    inside = min(len(histogram), len(lengths) - 1)
+    escaped = int(histogram[inside:].sum())
+    return float(histogram[:inside] @ lengths[:inside]) + escaped * float(lengths[-1])
 
 
 def best_table(integers: NDArray[np.int64]) -> tuple[int, float]:
@@ -83,7 +83,8 @@ def best_table(integers: NDArray[np.int64]) -> tuple[int, float]:
     steps = np.arange(round(centre) - 8, round(centre) + 9)
     steps = np.unique(np.clip(steps, 0, WIDTHS_PER_FAMILY - 17))
     candidates = [*steps, *(steps + WIDTHS_PER_FAMILY)]
-    return min(((int(t), table_bits(integers, int(t))) for t in candidates), key=lambda x: x[1])
+    histogram = np.bincount(np.minimum(np.abs(integers), MAX_REACH + 1).ravel())
+    return min(((int(t), table_bits(histogram, int(t))) for t in candidates), key=lambda x: x[1])
 
 
 def coded_bits(quantiser: Quantiser, tensors: Mapping[str, Tensor]) -> float:

@@ -32,7 +32,7 @@ from inrvis.metrics import Metrics, measure
 from inrvis.sources import Image
 from inrvis.version import __version__
 
-# Bytes that the metrics, written last, may add to the header.
+# Bytes that an array's metrics, written last, may add to the header.
 _METRICS_BYTES = 64
 # What graphs, header and HDF5 take beside the coded weights, for the first plan.
 _OVERHEAD_BYTES = 3000
@@ -142,7 +142,7 @@ class VolumeEncoder:
         The size is that of the whole file, exactly.
         """
         tensors = trained.model.tensors()
-        room = budget_bytes - _METRICS_BYTES
+        room = budget_bytes - _METRICS_BYTES * len(self.image.arrays)
         size = len(self._pack(trained, trained.quantiser))
         coded = 8.0 * (size - _OVERHEAD_BYTES)
         quantiser = trained.quantiser
