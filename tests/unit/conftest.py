@@ -153,3 +153,43 @@ def edited(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+def analytic_field(shape: tuple[int, ...], dtype: str) -> Any:
+    """Return a smooth field of ``shape`` (z, y, x) that spans most of an integer's range."""
+    import numpy as np
+
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    values = np.sin(3 * x + 2 * y) * np.cos(4 * z - y) + np.exp(-8 * (x * x + y * y + z * z))
+    values = (values - values.min()) / np.ptp(values)
+    if np.dtype(dtype).kind == "f":
+        return (values * 7 - 2).astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.rint(0.99 * (limits.min + values * (float(limits.max) - limits.min))).astype(dtype)
+
+
+@pytest.fixture(scope="session")
+def field() -> Callable[[tuple[int, ...], str], Any]:
+    """Return the function that makes smooth fields."""
+    return analytic_field
+
+
+@pytest.fixture(scope="session")
+def brief() -> Any:
+    """Return settings of a training of under a second."""
+    from inrvis.encoder.settings import TrainingSettings
+
+    return TrainingSettings(seconds=0.05, batch=2048)
+
+
+@pytest.fixture(scope="session")
+def encoded(tmp_path_factory: pytest.TempPathFactory, brief: Any) -> tuple[Path, Any, Any]:
+    """Return a file of several blocks, made once, its source image, and the result."""
+    from inrvis.encoder.rate_control import encode_to_target
+    from inrvis.sources import from_array
+    from inrvis.targets import Ratio
+
+    path = tmp_path_factory.mktemp("encoded") / "field.inr"
+    image = from_array(analytic_field((24, 33, 40), "float32"), "height", (0.5, 1.0, 2.0))
+    result = encode_to_target(image, path, Ratio(11), brief, device="cpu", seed=3)
+    return path, image, result

@@ -1,0 +1,160 @@
+"""Encoding: equal seeds give equal files; odd inputs are encoded or refused; nothing is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import inrvis
+from inrvis.encoder.rate_control import encode_to_target
+from inrvis.errors import DeviceError, SourceError, UsageError
+from inrvis.grid import ImageGrid
+from inrvis.sources import Image, from_array
+from inrvis.targets import BitRate, Psnr, Ratio
+
+Field = Callable[[tuple[int, ...], str], Any]
+
+
+def encode(image: Image, path: Path, training: Any, target: Any = None, **options: Any) -> Any:
+    options.setdefault("device", "cpu")
+    return encode_to_target(image, path, target or Ratio(7), training, **options)
+
+
+def test_equal_seeds_give_equal_files(field: Field, brief: Any, tmp_path: Path) -> None:
+    image = from_array(field((24, 22, 25), "float32"))
+    files = []
+    for number, seed in enumerate((5, 5, 6)):
+        encode(image, tmp_path / f"{number}.inr", brief, seed=seed)
+        files.append((tmp_path / f"{number}.inr").read_bytes())
+    assert files[0] == files[1]
+    assert files[0] != files[2]
+
+
+def test_progress_rises_and_what_it_raises_leaves_nothing(
+    field: Field, brief: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, path, seen = from_array(field((24, 22, 25), "float32")), tmp_path / "f.inr", []
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+
+    def watch(progress: Any) -> None:
+        seen.append(progress.fraction)
+        if progress.stage == "quantise":
+            raise KeyboardInterrupt
+
+    path.write_bytes(b"what was there before")
+    with pytest.raises(KeyboardInterrupt):
+        encode(image, path, brief, report=watch)
+    assert len(seen) > 10
+    assert seen == sorted(seen)
+    assert path.read_bytes() == b"what was there before"
+    assert {p.name for p in tmp_path.iterdir()} == {"f.inr", "scratch"}
+    assert not list(scratch.iterdir())
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_that_are_no_numbers(field: Field, brief: Any, tmp_path: Path, bad: float) -> None:
+    values = field((16, 16, 16), "float32")
+    values[3, 4, 5] = bad
+    with pytest.raises(SourceError, match="NaN or infinite"):
+        encode(from_array(values), tmp_path / "f.inr", brief)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(7, "uint8"), (-2.5, "float32"), (2**62, "int64")])
+def test_a_constant_field_is_exact(value: float, dtype: str, brief: Any, tmp_path: Path) -> None:
+    values = np.full((24, 24, 24), value, dtype=dtype)
+    encode(from_array(values), tmp_path / "f.inr", brief, BitRate(4))
+    with inrvis.open(tmp_path / "f.inr") as volume:
+        np.testing.assert_array_equal(volume.decode(), values)
+
+
+def test_a_constant_field_reaches_any_quality(brief: Any, tmp_path: Path) -> None:
+    values = np.full((12, 12, 12), 9, dtype=np.uint16)
+    assert encode(from_array(values), tmp_path / "f.inr", brief, Psnr(60)).target_met
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 50), (40, 1, 50), (50, 40, 1), (1, 1, 2000), (1, 1, 1)])
+def test_axes_of_length_one(
+    field: Field, brief: Any, tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    values = np.zeros(shape, np.float32) + np.linspace(0, 1, max(shape), dtype=np.float32).reshape(
+        [n if n == max(shape) else 1 for n in shape] if max(shape) > 1 else [1, 1, 1]
+    )
+    target = BitRate(8 * 6000 / values.size)
+    encode(from_array(values), tmp_path / "f.inr", brief, target)
+    with inrvis.open(tmp_path / "f.inr") as volume:
+        assert volume.decode().shape == shape
+        assert np.abs(volume.decode() - values).max() < 0.5
+
+
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float64"]
+)
+def test_values_stay_within_the_source(
+    field: Field, brief: Any, tmp_path: Path, dtype: str
+) -> None:
+    values = field((20, 21, 22), dtype)
+    encode(from_array(values), tmp_path / "f.inr", brief, BitRate(5))
+    with inrvis.open(tmp_path / "f.inr") as volume:
+        decoded = volume.decode()
+    assert decoded.dtype == values.dtype
+    # Wide integers pass through float64, which rounds their ends.
+    slack = 2e-16 * np.abs(values.astype(float)).max()
+    assert decoded.astype(float).min() >= float(values.min()) - slack
+    assert decoded.astype(float).max() <= float(values.max()) + slack
+    span = float(values.max()) - float(values.min())
+    assert np.abs(decoded.astype(float) - values.astype(float)).mean() < 0.2 * span
+
+
+def test_arrays_of_several_types_and_vectors_share_a_file(
+    field: Field, brief: Any, tmp_path: Path
+) -> None:
+    shape = (20, 21, 22)
+    vectors = np.stack([field(shape, "float32") * s for s in (1.0, -3.0, 100.0)], axis=-1)
+    arrays = {"mask": field(shape, "uint8"), "flow": vectors, "mass": field(shape, "float64")}
+    grid = ImageGrid((-4, 17, 3, 23, -9, 10), (1.0, 2.0, 0.5), (10.0, -1.0, 0.0))
+    result = encode(Image(grid, arrays, time=2.5), tmp_path / "f.inr", brief, Ratio(25))
+    assert result.target_met
+    assert set(result.encoded.metrics) == set(arrays)
+    with inrvis.open(tmp_path / "f.inr") as volume:
+        assert volume.grid == grid
+        assert volume.times == (2.5,)
+        assert volume.arrays == tuple(arrays)
+        for name, decoded in zip(arrays, volume.decode_arrays(volume.arrays), strict=True):
+            assert decoded.dtype == arrays[name].dtype
+            assert decoded.shape == arrays[name].shape
+        assert volume.header.original_bytes == sum(a.nbytes for a in arrays.values())
+
+
+def test_knots_apart(field: Field, brief: Any, tmp_path: Path) -> None:
+    image = from_array(field((24, 22, 25), "float32"))
+    encode(image, tmp_path / "f.inr", brief, knot_spacing=2)
+    with inrvis.open(tmp_path / "f.inr") as volume:
+        assert volume.header.model.lattice.spacing == 2
+        values = image.arrays["intensity"]
+        assert np.abs(volume.decode() - values).mean() < 0.2 * np.ptp(values)
+
+
+def test_devices(field: Field, brief: Any, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    image = from_array(field((16, 16, 16), "float32"))
+    with pytest.raises(UsageError, match="device"):
+        encode(image, tmp_path / "f.inr", brief, device="bogus")
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceError, match="CUDA"):
+            encode(image, tmp_path / "f.inr", brief, device="cuda")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_time_budget_is_kept(field: Field, brief: Any, tmp_path: Path) -> None:
+    clocked = replace(brief, seconds=0.5, clocked=True)
+    result = encode(from_array(field((24, 22, 25), "float32")), tmp_path / "f.inr", clocked)
+    assert result.target_met
+    assert result.encoded.steps > 0
