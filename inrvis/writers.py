@@ -68,7 +68,9 @@ def _write_vti(image: Image, path: Path) -> None:
         ) from error
     writer = xml.vtkXMLImageDataWriter()
     messages: list[str] = []
-    writer.AddObserver("ErrorEvent", lambda *_: messages.append("error"))
+    # Whoever has no observer prints: the pipeline tells of the writer's failure once more.
+    for source in (writer, writer.GetExecutive()):
+        source.AddObserver("ErrorEvent", lambda *_: messages.append("error"))
     writer.SetFileName(os.fspath(path))
     writer.SetInputData(to_vtk(image))
     if not writer.Write() or writer.GetErrorCode() or messages:
