@@ -1,0 +1,176 @@
+"""The file itself: small, equal for equal contents, and written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inrvis.container.sections import deflate, file_image, inflate, read_sections, write_file
+from inrvis.container.volume_file import read_volume
+from inrvis.errors import OutputError
+from inrvis.files import replacing
+
+pytestmark = pytest.mark.decode_only
+
+Golden = Callable[[str], Path]
+
+
+@pytest.mark.parametrize("sizes", [(0, 1, 2), (32767, 32768, 100_000)])
+def test_sections_come_back(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    random = np.random.default_rng(0)
+    sections = {f"s{i}": random.bytes(size) for i, size in enumerate(sizes)}
+    write_file(tmp_path / "f.inr", file_image(sections))
+    assert read_sections(tmp_path / "f.inr") == sections
+
+
+def test_equal_sections_make_equal_files() -> None:
+    sections = {"header": b"abc", "weights": bytes(70_000)}
+    assert file_image(sections) == file_image(sections)
+
+
+@pytest.mark.parametrize("size", [500, 30_000, 40_000, 300_000])
+def test_the_container_costs_little(size: int) -> None:
+    data = np.random.default_rng(0).bytes(size)
+    assert len(file_image({"header": b"h", "graphs": b"g", "weights": data})) < size + 1280
+
+
+@pytest.mark.parametrize("name", ["direct", "blocks", "knots"])
+def test_a_volume_costs_under_4_kib_beyond_its_weights(golden: Golden, name: str) -> None:
+    weights = len(read_sections(golden(name))["weights"])
+    assert golden(name).stat().st_size - weights < 4096
+    assert read_volume(golden(name)).encoded_bytes == golden(name).stat().st_size
+
+
+def test_deflated_bytes_come_back() -> None:
+    for data in (b"", b"x", bytes(100_000)):
+        assert inflate(deflate(data), "test") == data
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EIO, "broken")]
+)
+def test_a_failed_write_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: OSError
+) -> None:
+    path = tmp_path / "f.inr"
+    path.write_bytes(b"old")
+
+    def fail(_: int) -> None:
+        raise failure
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError, match=str(failure.strerror)):
+        write_file(path, b"new")
+    assert listing(tmp_path) == {"f.inr": b"old"}
+
+
+def test_an_interrupted_write_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "f.inr"
+    path.write_bytes(b"old")
+
+    def write() -> None:
+        with replacing(path) as temporary:
+            temporary.write_bytes(b"half")
+            assert path.read_bytes() == b"old"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert listing(tmp_path) == {"f.inr": b"old"}
+
+
+def test_the_new_file_has_ordinary_permissions(tmp_path: Path) -> None:
+    write_file(tmp_path / "f.inr", b"new")
+    (tmp_path / "other").write_bytes(b"")
+    assert (tmp_path / "f.inr").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="missing"):
+        write_file(tmp_path / "missing" / "f.inr", b"new")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of 64 KiB where that is allowed; skip the test elsewhere."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]
+    try:
+        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("a disk can be mounted by root alone")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk(small_disk: Path) -> None:
+    path = small_disk / "f.inr"
+    write_file(path, b"old")
+    with pytest.raises(OutputError, match="No space left"):
+        write_file(path, bytes(200_000))
+    assert listing(small_disk) == {"f.inr": b"old"}
+
+
+def test_a_full_disk_on_the_command_line(
+    small_disk: Path, golden: Golden, edited: Callable[..., Path], cli: Callable[..., Any]
+) -> None:
+    def larger(facts: dict[str, Any]) -> None:
+        facts["grid"]["extent"] = [0, 63, 0, 63, 0, 31]
+
+    path, output = edited(header=larger), small_disk / "o.npy"
+    output.write_bytes(b"old")
+    outcome = cli("decode", path, "--array", "density", "-o", output, "--quiet")
+    outcome.assert_one_line(3)
+    assert listing(small_disk) == {"o.npy": b"old"}
+
+
+LIMITED = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+from inrvis.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("ending", ["npy", "vti"])
+def test_a_file_size_limit_on_the_command_line(
+    tmp_path: Path, edited: Callable[..., Path], ending: str
+) -> None:
+    if ending == "vti":
+        pytest.importorskip("vtkmodules")
+
+    def larger(facts: dict[str, Any]) -> None:
+        facts["grid"]["extent"] = [0, 63, 0, 63, 0, 31]
+
+    path, folder = edited(header=larger), tmp_path / "out"
+    folder.mkdir()
+    output = folder / f"o.{ending}"
+    output.write_bytes(b"old")
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, "decode", path, "--array=density", "-o", output, "--quiet"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.startswith("inrvis: ")
+    assert done.stderr.count("\n") == 1
+    assert listing(folder) == {f"o.{ending}": b"old"}
