@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ from inrvis.errors import ArrayNotFoundError, UsageError
 from inrvis.grid import ImageGrid
 
 Progress = Callable[[float], bool | None]
+_WAVE = 4096
 
 
 class Volume:
@@ -142,8 +144,7 @@ class Volume:
         progress: Progress | None = None,
     ) -> list[NDArray[Any]]:
         """Decode several arrays in one pass over the network; see :meth:`decode`."""
-        if stride < 1:
-            raise UsageError(f"stride must be at least 1, not {stride}")
+        self.grid.subgrid(extent, stride)  # checks both
         wanted = [self.array(name) for name in arrays]
         box = self.grid.check_extent(extent) if extent is not None else self.grid.extent
         positions = [
@@ -167,9 +168,16 @@ class Volume:
 
         workers = cores() if self.device == "cpu" else 1
         with ThreadPoolExecutor(min(workers, len(jobs))) as pool:
-            for done, _ in enumerate(pool.map(work, jobs), start=1):
-                if progress is not None and progress(done / len(jobs)) is False:
-                    stopped = True
+            # A huge volume has more tiles than should wait in the pool at once.
+            waves = (jobs[i : i + _WAVE] for i in range(0, len(jobs), _WAVE))
+            results = chain.from_iterable(pool.map(work, wave) for wave in waves)
+            try:
+                for done, _ in enumerate(results, start=1):
+                    if progress is not None and progress(done / len(jobs)) is False:
+                        stopped = True
+            except BaseException:
+                stopped = True  # what still waits in the pool ends at once
+                raise
         return outputs
 
     def _tile(
