@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
+from inrvis.container.header import MAX_SPACING
 from inrvis.encoder.settings import TrainingSettings
 from inrvis.encoder.training import Report
 from inrvis.encoder.volume import Encoded, Trained, VolumeEncoder, save
@@ -50,6 +51,10 @@ def encode_to_target(
     """Encode ``image`` and write it to ``path``; see :func:`inrvis.encode`."""
     if isinstance(target, MaxError):
         raise UsageError("a bound on the error is not supported yet: use --ratio, --bpv or --psnr")
+    if not 0 <= knot_spacing <= MAX_SPACING:
+        raise UsageError(f"knots {knot_spacing} voxels apart: choose 0 to {MAX_SPACING}")
+    if not 0 <= seed < 1 << 63:
+        raise UsageError(f"the seed {seed} is not a number from 0 to 2**63 - 1")
     _check_writable(path)
     values = sum(array.size for array in image.arrays.values())
     if training.clocked:
@@ -99,9 +104,11 @@ def _search(
     for attempt in range(_MOST_ATTEMPTS):
         size = min(max(size, _SMALLEST_BYTES), original_bytes)
         left = deadline - time.monotonic()
-        proper = replace(training, seconds=min(training.seconds * (1 - _TRIAL_SHARE), left))
-        if attempt and proper.seconds < training.seconds * _TRIAL_SHARE:
+        if attempt and left < trial.seconds:
             break
+        # A first attempt there must be, even where the trial took all the time.
+        left = max(left, trial.seconds)
+        proper = replace(training, seconds=min(training.seconds * (1 - _TRIAL_SHARE), left))
         # Weights trained for a somewhat larger file can be rounded coarser, not finer.
         trained = encoder.train(size, proper)
         encoded = _coarsest(encoder, trained, wanted_db)
