@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import inrvis
 from inrvis.cli import compare, decode, encode, info, paraview_env
@@ -13,11 +14,16 @@ from inrvis.errors import InrvisError
 _INTERRUPTED = 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all errors of the command line are."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"inrvis: {message}; see '{self.prog} --help'\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = argparse.ArgumentParser(
-        prog="inrvis", description="Neural compression for scientific visualization."
-    )
+    parser = _Parser(prog="inrvis", description="Neural compression for scientific visualization.")
     parser.add_argument("--version", action="version", version=f"inrvis {inrvis.__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in (encode, decode, info, compare, paraview_env):
