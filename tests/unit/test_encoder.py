@@ -158,3 +158,31 @@ def test_a_time_budget_is_kept(field: Field, brief: Any, tmp_path: Path) -> None
     result = encode(from_array(field((24, 22, 25), "float32")), tmp_path / "f.inr", clocked)
     assert result.target_met
     assert result.encoded.steps > 0
+
+
+def test_no_seams_between_blocks(encoded: tuple[Path, Any, Any]) -> None:
+    """Errors jump no more across block faces than elsewhere."""
+    path, image, _ = encoded
+    with inrvis.open(path) as volume:
+        error = volume.decode("height") - image.arrays["height"]
+        lattice, grid = volume.header.model.lattice, volume.grid
+        assert max(lattice.blocks) > 1
+        for axis, blocks in enumerate(lattice.blocks):
+            jumps = np.abs(np.diff(error, axis=2 - axis))
+            typical = np.sqrt(np.mean(jumps**2))
+            side = -(-grid.dimensions[axis] // blocks)
+            for face in range(side - 1, grid.dimensions[axis] - 1, side):
+                across = np.take(jumps, face, axis=2 - axis)
+                assert np.sqrt(np.mean(across**2)) < 3 * typical
+
+
+def test_samples_are_continuous_across_faces(encoded: tuple[Path, Any, Any]) -> None:
+    path, image, _ = encoded
+    span = np.ptp(image.arrays["height"])
+    with inrvis.open(path) as volume:
+        grid = volume.grid
+        x = np.linspace(0.001, grid.dimensions[0] - 1.001, 3000)
+        indices = np.stack([x, np.full_like(x, 16.2), np.full_like(x, 11.7)], axis=-1)
+        ends = [indices - [5e-5, 0, 0], indices + [5e-5, 0, 0]]
+        low, high = (volume.sample(None, grid.index_to_world(e)) for e in ends)
+    assert np.abs(high - low).max() < 1e-3 * span
