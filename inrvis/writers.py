@@ -71,6 +71,8 @@ def _write_vti(image: Image, path: Path) -> None:
     # Whoever has no observer prints: the pipeline tells of the writer's failure once more.
     for source in (writer, writer.GetExecutive()):
         source.AddObserver("ErrorEvent", lambda *_: messages.append("error"))
+    # Inline data: since libexpat 2.5.0-1+deb12u2 ParaView 5.11 fails to read appended data.
+    writer.SetDataModeToBinary()
     writer.SetFileName(os.fspath(path))
     writer.SetInputData(to_vtk(image))
     if not writer.Write() or writer.GetErrorCode() or messages:
