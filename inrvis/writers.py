@@ -14,6 +14,20 @@ from inrvis.files import replacing
 from inrvis.sources.image import Image
 
 
+def check_output(path: Path, number_of_arrays: int = 1) -> None:
+    """Fail before the work if ``path`` cannot hold the arrays.
+
+    Raises
+    ------
+    UsageError
+        If the ending is unknown, or npy is asked for several arrays.
+    """
+    if path.suffix not in (".vti", ".npy"):
+        raise UsageError(f"cannot write {path.name}: the output must end in .vti or .npy")
+    if path.suffix == ".npy" and number_of_arrays > 1:
+        raise UsageError("an npy file holds one array: choose it with --array, or write a .vti")
+
+
 def write_image(image: Image, path: Path) -> None:
     """Write ``image`` as VTI or npy, by the ending of ``path``, in one step.
 
@@ -24,13 +38,9 @@ def write_image(image: Image, path: Path) -> None:
     OutputError
         If the file cannot be written.
     """
-    writers = {".vti": _write_vti, ".npy": _write_npy}
-    if path.suffix not in writers:
-        raise UsageError(f"cannot write {path.name}: the output must end in .vti or .npy")
-    if path.suffix == ".npy" and len(image.arrays) > 1:
-        raise UsageError("an npy file holds one array: choose it with --array, or write a .vti")
+    check_output(path, len(image.arrays))
     with replacing(path) as temporary:
-        writers[path.suffix](image, temporary)
+        (_write_vti if path.suffix == ".vti" else _write_npy)(image, temporary)
 
 
 def _write_npy(image: Image, path: Path) -> None:

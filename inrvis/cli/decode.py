@@ -10,7 +10,7 @@ import inrvis
 from inrvis.cli.output import ProgressBar
 from inrvis.errors import UsageError
 from inrvis.sources.image import Image
-from inrvis.writers import write_image
+from inrvis.writers import check_output, write_image
 
 
 def add_parser(subparsers: Any) -> None:
@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
                 f"{arguments.file} has {steps} time step(s); --time-index must be 0..{steps - 1}"
             )
         names = arguments.arrays or list(volume.arrays)
+        check_output(Path(arguments.output), len(names))
         with ProgressBar(arguments.quiet) as bar:
             decoded = volume.decode_arrays(
                 names, extent=arguments.extent, stride=arguments.stride, progress=bar.fraction

@@ -125,13 +125,16 @@ def _refuse_unknown(message: Any, where: str) -> None:
                 _refuse_unknown(item, descriptor.message_type.name)
 
 
-def check_graph(data: bytes) -> None:
+def check_graph(data: bytes, *, reshape: bool = True) -> None:
     """Check an ONNX model from an untrusted file.
 
     Parameters
     ----------
     data : bytes
         The serialised ModelProto.
+    reshape : bool
+        Whether the graph may use Reshape. Together with products it could square the size of
+        its input; only the interpolation, whose inputs are small tiles, needs it.
 
     Raises
     ------
@@ -157,7 +160,7 @@ def check_graph(data: bytes) -> None:
     for node in graph.node:
         if node.domain not in ("", "ai.onnx"):
             raise GraphError(f"the file's graph uses the custom domain {node.domain!r}")
-        if node.op_type not in ALLOWED_OPERATORS:
+        if node.op_type not in ALLOWED_OPERATORS or (node.op_type == "Reshape" and not reshape):
             raise GraphError(
                 f"the file's graph uses operator {node.op_type!r}, which is not allowed"
             )

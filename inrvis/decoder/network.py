@@ -47,7 +47,9 @@ class Network:
         channels: int,
         device: Device,
     ) -> None:
-        self._trunk, self._interpolate, self._head = (Graph(data, device) for data in graphs)
+        trunk_graph, interpolate_graph, head_graph = graphs
+        self._trunk, self._head = Graph(trunk_graph, device), Graph(head_graph, device)
+        self._interpolate = Graph(interpolate_graph, device, reshape=True)
         self._trunk_weights, self._head_weights = trunk, head
         self._blocks, self._features, self._channels = blocks, features, channels
         self._direct = blocks.axes[0].spacing == 0

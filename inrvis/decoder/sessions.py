@@ -42,6 +42,8 @@ class Graph:
         Serialised ONNX model from a file; it is checked first.
     device : {"auto", "cpu", "cuda"}
         Where to run it; auto takes CUDA where ONNX Runtime can use it.
+    reshape : bool
+        Whether the graph may use Reshape.
 
     Raises
     ------
@@ -51,8 +53,8 @@ class Graph:
         If CUDA was demanded and ONNX Runtime cannot use it here.
     """
 
-    def __init__(self, data: bytes, device: Device) -> None:
-        check_graph(data)
+    def __init__(self, data: bytes, device: Device, *, reshape: bool = False) -> None:
+        check_graph(data, reshape=reshape)
         providers = [_PROVIDERS["cpu"]]
         if device != "cpu" and _PROVIDERS["cuda"] in onnxruntime.get_available_providers():
             providers.insert(0, _PROVIDERS["cuda"])

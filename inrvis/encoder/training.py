@@ -15,6 +15,7 @@ from inrvis.encoder.quantise import Quantiser, scale_for_bits, sensible_steps
 from inrvis.encoder.sampling import CellBatch, Sampler, VoxelBatch
 from inrvis.encoder.settings import TrainingSettings
 from inrvis.encoder.siren import BlockSiren, Weigh, parameter_count
+from inrvis.errors import UsageError
 
 # Two desktop cores: seconds for a product and for a sine, forward and backward.
 _SECONDS_PER_PRODUCT = 0.086e-9
@@ -119,6 +120,7 @@ class Trainer:
         next_round = settings.quantise_start
         while (fraction := schedule.fraction(self.steps)) < 1:
             if fraction >= next_round:
+                self._require_finite()
                 if quantiser is None:
                     quantiser = self._first_quantiser(generator)
                 quantiser = scale_for_bits(quantiser, self.model.tensors(), bits)
@@ -137,9 +139,14 @@ class Trainer:
                 smooth = value if smooth is None else 0.95 * smooth + 0.05 * value
                 stage = "train" if quantiser is None else "quantise"
                 self._report(Progress(min(fraction, 1.0), self.psnr_db(smooth), stage))
+        self._require_finite()
         if quantiser is None:
             quantiser = self._first_quantiser(generator)
         return scale_for_bits(quantiser, self.model.tensors(), bits)
+
+    def _require_finite(self) -> None:
+        if not all(bool(torch.isfinite(t).all()) for t in self.model.tensors().values()):
+            raise UsageError("the training diverged: try another seed, or train longer")
 
     def psnr_db(self, mean_squared_error: float) -> float:
         """PSNR of a loss."""
