@@ -183,6 +183,7 @@ def test_samples_are_continuous_across_faces(encoded: tuple[Path, Any, Any]) -> 
         grid = volume.grid
         x = np.linspace(0.001, grid.dimensions[0] - 1.001, 3000)
         indices = np.stack([x, np.full_like(x, 16.2), np.full_like(x, 11.7)], axis=-1)
-        ends = [indices - [5e-5, 0, 0], indices + [5e-5, 0, 0]]
+        shift = np.array([5e-5, 0, 0])
+        ends = [indices - shift, indices + shift]
         low, high = (volume.sample(None, grid.index_to_world(e)) for e in ends)
     assert np.abs(high - low).max() < 1e-3 * span
