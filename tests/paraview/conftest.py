@@ -183,9 +183,11 @@ def run(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
 def outcome(stdout: str, stderr: str, folder: Path) -> Outcome:
     """Read what a script printed; fail on a traceback."""
     assert "Traceback" not in stdout + stderr, stderr
-    lines = [line for line in stdout.splitlines() if line.startswith(RESULT)]
-    assert lines, f"the script printed no result: {stdout}\n{stderr}"
-    return Outcome([json.loads(line.removeprefix(RESULT)) for line in lines], stderr, folder)
+    # Ranks share one standard output: two results may come on one line.
+    _, *parts = stdout.split(RESULT)
+    assert parts, f"the script printed no result: {stdout}\n{stderr}"
+    decoder = json.JSONDecoder()
+    return Outcome([decoder.raw_decode(part)[0] for part in parts], stderr, folder)
 
 
 def console_script(name: str) -> str:

@@ -215,6 +215,8 @@ def test_an_interrupt_leaves_nothing(field: Any, tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=errors,
             env={**os.environ, "TMPDIR": str(scratch)},
+            # A shell that starts the tests in the background makes them ignore interrupts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
         deadline = time.monotonic() + 60
         while "dB" not in (tmp_path / "errors").read_text() and time.monotonic() < deadline:
