@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from inrvis.container.header import LatticeHeader, ModelHeader, TensorHeader, VolumeHeader
 from inrvis.container.sections import write_file
@@ -177,15 +178,17 @@ class VolumeEncoder:
             name: measure(array, values)
             for (name, array), values in zip(self.image.arrays.items(), decoded, strict=True)
         }
-        header = self._header(trained, quantiser, metrics)
-        data = self._pack(trained, quantiser, metrics)
+        header, data = self._packed(trained, quantiser, metrics)
         return Encoded(data, metrics, header, trained.steps, seconds)
 
     def _header(
-        self, trained: Trained, quantiser: Quantiser, metrics: Mapping[str, Metrics] | None = None
+        self,
+        trained: Trained,
+        quantiser: Quantiser,
+        integers: Mapping[str, NDArray[np.int64]],
+        metrics: Mapping[str, Metrics] | None,
     ) -> VolumeHeader:
         settings = trained.model.settings
-        integers = quantiser.integers(trained.model.tensors())
         tensors = [
             TensorHeader(
                 name,
@@ -220,17 +223,20 @@ class VolumeEncoder:
             },
         )
 
-    def _pack(
+    def _pack(self, trained: Trained, quantiser: Quantiser) -> bytes:
+        return self._packed(trained, quantiser)[1]
+
+    def _packed(
         self, trained: Trained, quantiser: Quantiser, metrics: Mapping[str, Metrics] | None = None
-    ) -> bytes:
-        header = self._header(trained, quantiser, metrics)
+    ) -> tuple[VolumeHeader, bytes]:
         integers = quantiser.integers(trained.model.tensors())
+        header = self._header(trained, quantiser, integers, metrics)
         graphs = (
             trunk_graph(len(trained.model.trunk)),
             interpolate_graph(),
             head_graph(len(trained.model.head)),
         )
-        return volume_image(header, graphs, integers, integers)
+        return header, volume_image(header, graphs, integers, integers)
 
 
 def _lattice(settings: ModelSettings) -> LatticeHeader:
