@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import mmap
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from inrvis.errors import SourceError, UsageError
 from inrvis.grid import ImageGrid
+from inrvis.sources import vtk_xml
 from inrvis.sources.files import (
     Reader,
     ReadOptions,
@@ -29,7 +29,6 @@ __all__ = ["READERS", "from_vtk"]
 
 _REMEDY = "install ParaView's Python (apt-get install python3-paraview) or run: pip install vtk"
 _GHOSTS = "vtkGhostType"
-_END_OF_XML = b"</VTKFile>"
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,6 @@ class _Format:
 _FORMATS = {
     # LZMA shrinks constant data further than deflate does.
     ".vti": _Format("vtkIOXML", "vtkXMLImageDataReader", expansion=20_000, xml=True),
-    ".pvti": _Format("vtkIOXML", "vtkXMLPImageDataReader", expansion=20_000, xml=True),
     # One byte may hold eight bits; VTK makes eight values of them.
     ".vtk": _Format("vtkIOLegacy", "vtkStructuredPointsReader", expansion=8),
     # Run lengths of up to 127 in two bytes.
@@ -145,7 +143,13 @@ def _read(extension: str, path: Path, options: ReadOptions) -> Image:
     """
     kind = _FORMATS[extension]
     reader = getattr(load_library(f"vtkmodules.{kind.module}", _REMEDY), kind.reader)()
-    size = _check_xml(path) if kind.xml else file_size(path)
+    size = file_size(path)
+    if kind.xml:
+        vtk_xml.check_file(path)
+        text = vtk_xml.inline_text(path)
+        if text is not None:
+            reader.SetReadFromInputString(True)
+            reader.SetInputString(text)
     with _errors_raised(path):
         reader.SetFileName(str(path))
         reader.UpdateInformation()
@@ -162,7 +166,35 @@ def _read(extension: str, path: Path, options: ReadOptions) -> Image:
     return Image(image.grid, {"intensity": next(iter(image.arrays.values()))}, image.time)
 
 
-READERS: dict[str, Reader] = {extension: partial(_read, extension) for extension in _FORMATS}
+def _read_pieces(path: Path, options: ReadOptions) -> Image:
+    """Join the pieces of a parallel image file."""
+    vtk_xml.check_file(path)
+    pieces = [_read(".vti", piece, options) for piece in vtk_xml.piece_paths(path)]
+    if not pieces:
+        raise SourceError(f"cannot read {path}: it names no pieces; give an image file")
+    first = pieces[0]
+    extents = np.array([piece.grid.extent for piece in pieces])
+    low, high = extents[:, ::2].min(axis=0), extents[:, 1::2].max(axis=0)
+    grid = replace(first.grid, extent=tuple(np.stack([low, high], axis=1).ravel().tolist()))
+    # Checked before allocating: two small pieces far apart would claim all that lies between.
+    if sum(piece.grid.number_of_points for piece in pieces) < grid.number_of_points:
+        raise SourceError(f"cannot read {path}: its pieces do not cover its whole extent")
+    arrays = {
+        name: np.empty(grid.shape + values.shape[3:], values.dtype)
+        for name, values in first.arrays.items()
+    }
+    for piece in pieces:
+        start = np.array(piece.grid.extent[::2]) - low
+        box = tuple(slice(s, s + n) for s, n in zip(start[::-1], piece.grid.shape, strict=True))
+        for name, values in arrays.items():
+            values[box] = piece.arrays[name]
+    return Image(grid, arrays, first.time)
+
+
+READERS: dict[str, Reader] = {
+    **{extension: partial(_read, extension) for extension in _FORMATS},
+    ".pvti": _read_pieces,
+}
 
 
 @contextmanager
@@ -231,39 +263,3 @@ def _select(reader: Any, options: ReadOptions) -> None:
             for name in set(names).difference(options.arrays):
                 selection.DisableArray(name)
             return
-
-
-def _check_xml(path: Path) -> int:
-    """Check what VTK does not: the file's end, and that its pieces cover the whole extent.
-
-    Returns the size in bytes of the file and of those it refers to.
-    """
-    size = file_size(path)
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        if text.rfind(_END_OF_XML, max(0, size - 1024)) < 0:
-            raise SourceError(
-                f"cannot read {path}: it does not end in {_END_OF_XML.decode()}; "
-                "it is truncated or of another format"
-            )
-        end = text.find(b"<AppendedData")
-        header = text[: end if end >= 0 else size]
-    whole = re.search(rb'\bWholeExtent\s*=\s*"([^"]*)"', header)
-    pieces = re.findall(rb"<Piece\b[^>]*>", header)
-    covered, sources = 0, set()
-    for piece in pieces:
-        extent = re.search(rb'\bExtent\s*=\s*"([^"]*)"', piece)
-        covered += _points(extent)
-        source = re.search(rb'\bSource\s*=\s*"([^"]*)"', piece)
-        if source:
-            sources.add(path.parent / source[1].decode())
-    if covered < _points(whole):
-        raise SourceError(f"cannot read {path}: its pieces do not cover its whole extent")
-    return size + sum(map(_check_xml, sources - {path}))
-
-
-def _points(extent: re.Match[bytes] | None) -> int:
-    try:
-        x0, x1, y0, y1, z0, z1 = map(int, extent[1].split() if extent else [])
-    except ValueError:
-        return 0
-    return max(0, x1 - x0 + 1) * max(0, y1 - y0 + 1) * max(0, z1 - z0 + 1)

@@ -13,6 +13,7 @@ import pytest
 from inrvis import sources
 from inrvis.errors import ArrayNotFoundError, SourceError, UsageError
 from inrvis.grid import ImageGrid
+from inrvis.sources import vtk_xml
 
 pytest.importorskip("vtkmodules", reason="VTK is not installed")
 
@@ -118,6 +119,24 @@ def test_vti_types(tmp_path: Path, dtype: str) -> None:
     read = sources.read(path).arrays["a"]
     assert read.dtype == dtype
     np.testing.assert_array_equal(read, values)
+
+
+@pytest.mark.parametrize("mode", ["raw", "appended"])
+def test_vtk_is_not_given_appended_data(tmp_path: Path, mode: str) -> None:
+    # ParaView 5.11 refuses them where libexpat is up to date, which it may not be here.
+    text = vtk_xml.inline_text(save_vti(tmp_path / "a.vti", both(), mode))
+    assert text is not None
+    assert b"ppended" not in text
+    assert vtk_xml.inline_text(save_vti(tmp_path / "b.vti", both(), "binary")) is None
+
+
+@pytest.mark.parametrize("mode", ["raw", "appended"])
+def test_appended_data_that_overlap(tmp_path: Path, mode: str, refused: Any) -> None:
+    path = save_vti(tmp_path / "a.vti", both(), mode)
+    content = path.read_bytes()
+    tag = content[content.index(b"<DataArray") : content.index(b"/>") + 2]
+    path.write_bytes(content.replace(tag, tag * 50))
+    assert "overlap" in refused(path)
 
 
 def test_vti_choice_of_arrays(tmp_path: Path) -> None:
