@@ -195,7 +195,7 @@ def width_classes(
 
     Blocks whose parameters are within a factor of ``step`` share one width, and together spend
     what they were given together. What integers leave over first widens whole classes, then lifts
-    single blocks into the next class.
+    single blocks into the next class, or out of the widest one by one neuron.
 
     Parameters
     ----------
@@ -255,6 +255,8 @@ def width_classes(
             chosen = [narrow + 1 if other == narrow else other for other in chosen]
             spare -= cost
     ladder = sorted(set(chosen))
+    if len(ladder) < most_classes:
+        ladder.append(ladder[-1] + 1)
     following = dict(pairwise(ladder))
     while True:
         fitting = [

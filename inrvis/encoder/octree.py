@@ -134,8 +134,8 @@ class PartitionSettings:
     # Every level costs one more transform of the volume, and a fifth would spend four of the
     # seven splits to reach eight blocks of 1/4096 of the volume.
     levels: int = 4
-    # As in the paper. Without the mean, a block of faint noise is as spread as one of strong
-    # noise, and equally dear to the allocation; the mean is what tells the two apart.
+    # As in the paper. D has no amplitude: faint noise is as spread as strong noise. Only a mean far
+    # from zero makes faint noise cheap, and where the background is near zero nothing does.
     remove_mean: bool = False
     # 16**3 voxels of 16 bits at ratio 64 are 32 parameters in fp32, already less than a network
     # of seven layers needs. A smaller block could only be paid for by its neighbours.

@@ -207,8 +207,8 @@ def test_more_parameters_never_mean_a_narrower_network(parameters: list[int], mo
 
 def test_classes_of_one_width_widen_together() -> None:
     """Two classes of small networks share a width; the better paid one must not stay behind."""
-    parameters = [60] * 2 + [89] * 40 + [100] * 4
-    widths = width_classes(parameters, 1, step=1.1)
+    parameters = [117, 135, 149, 150, 153, 161, 194, 264]
+    widths = width_classes(parameters, 1, most_classes=5, step=1.1)
     assert [w[-1] for w in widths] == sorted(w[-1] for w in widths)
 
 
@@ -219,7 +219,7 @@ def test_classes_spend_nearly_everything() -> None:
     widths = width_classes(parameters, 1)
     counts = [parameter_count(w, 1) for w in widths]
     assert 0.99 * 40_000 < sum(counts) <= 40_000
-    assert len(set(widths)) <= 6
+    assert len(set(widths)) <= 7
     # A block's network is within a class of what it was given.
     ratios = np.array(counts) / np.array(parameters)
     assert 0.6 < ratios.min() <= ratios.max() < 1.7
