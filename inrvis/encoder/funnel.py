@@ -148,6 +148,33 @@ def funnel(width: int, layers: int = _LAYERS, ratio: float = _RATIO) -> Widths:
     return (max(1, round(ratio * width)), *[width] * (layers - 2))
 
 
+def _between(size: int, layers: int, ratio: float) -> Widths:
+    """Funnels in order of size, and between two of them those that widen layer by layer.
+
+    A whole width more is a third of the parameters of a small network. So the layers widen one by
+    one, the first of them first: the shape stays a funnel.
+    """
+    width, widened = divmod(size, layers - 1)
+    return funnel(width + 1, layers, ratio)[:widened] + funnel(width, layers, ratio)[widened:]
+
+
+def _largest_size(parameters: int, channels: int, layers: int, ratio: float) -> int:
+    """Size, for `_between`, of the largest network of at most ``parameters``."""
+
+    def count(size: int) -> int:
+        return parameter_count(_between(size, layers, ratio), channels)
+
+    smallest = layers - 1
+    if count(smallest) > parameters:
+        raise UsageError(
+            f"{parameters} parameters are too few for a network of {layers} layers, which takes "
+            f"{count(smallest)}: use fewer blocks or layers, or a lower ratio"
+        )
+    # No layer has more neurons than the network has parameters.
+    sizes = range(smallest, parameters * (layers - 1))
+    return sizes[bisect.bisect_right(sizes, parameters, key=count) - 1]
+
+
 def funnel_widths(
     parameters: int, channels: int, layers: int = _LAYERS, ratio: float = _RATIO
 ) -> Widths:
@@ -156,30 +183,25 @@ def funnel_widths(
     Parameters
     ----------
     parameters : int
-        Parameters at most. What the widths leave of them is less than one more neuron in every
-        hidden layer takes.
+        Parameters at most. What the widths leave of them is less than it takes to widen one more
+        layer.
     channels : int
         Outputs.
     layers, ratio
         As for `funnel`.
+
+    Returns
+    -------
+    tuple of int, length ``layers - 1``
+        Those of `funnel`, but that the first few layers may already have the widths of the next
+        wider one.
 
     Raises
     ------
     UsageError
         If not even the narrowest funnel fits.
     """
-
-    def count(width: int) -> int:
-        return parameter_count(funnel(width, layers, ratio), channels)
-
-    # A network has more parameters than neurons in a layer.
-    width = bisect.bisect_right(range(1, max(parameters, 0) + 1), parameters, key=count)
-    if width < 1:
-        raise UsageError(
-            f"{parameters} parameters are too few for a network of {layers} layers, which takes "
-            f"{count(1)}: use fewer blocks or layers, or a lower ratio"
-        )
-    return funnel(width, layers, ratio)
+    return _between(_largest_size(parameters, channels, layers, ratio), layers, ratio)
 
 
 def width_classes(
@@ -195,7 +217,7 @@ def width_classes(
 
     Blocks whose parameters are within a factor of ``step`` share one width, and together spend
     what they were given together. What integers leave over first widens whole classes, then lifts
-    single blocks into the next class, or out of the widest one by one neuron.
+    single blocks into the next class, or out of the widest one by one layer.
 
     Parameters
     ----------
@@ -226,11 +248,11 @@ def width_classes(
     if not parameters:
         return ()
 
-    def count(width: int) -> int:
-        return parameter_count(funnel(width, layers, ratio), channels)
+    def count(size: int) -> int:
+        return parameter_count(_between(size, layers, ratio), channels)
 
     # Raises for a block below the smallest network, which the mean of its class would hide.
-    funnel_widths(min(parameters), channels, layers, ratio)
+    _largest_size(min(parameters), channels, layers, ratio)
     span = math.log(max(parameters) / min(parameters))
     classes = min(most_classes, math.ceil(span / math.log(step)) or 1)
     member = [
@@ -240,19 +262,19 @@ def width_classes(
     given: Counter[int] = Counter()
     for group, p in zip(member, parameters, strict=True):
         given[group] += p
-    size = Counter(member)
-    width = {
-        group: funnel_widths(given[group] // size[group], channels, layers, ratio)[-1]
-        for group in size
+    members = Counter(member)
+    size = {
+        group: _largest_size(given[group] // members[group], channels, layers, ratio)
+        for group in members
     }
-    chosen = [width[group] for group in member]
-    spare = sum(parameters) - sum(count(narrow) for narrow in chosen)
+    chosen = [size[group] for group in member]
+    spare = sum(parameters) - sum(map(count, chosen))
 
-    # The widest first: there one more neuron changes the shares least.
-    for narrow in sorted(set(chosen), reverse=True):
-        cost = chosen.count(narrow) * (count(narrow + 1) - count(narrow))
+    # The largest first: there one step more changes the shares least.
+    for old in sorted(set(chosen), reverse=True):
+        cost = chosen.count(old) * (count(old + 1) - count(old))
         if cost <= spare:
-            chosen = [narrow + 1 if other == narrow else other for other in chosen]
+            chosen = [old + 1 if other == old else other for other in chosen]
             spare -= cost
     ladder = sorted(set(chosen))
     if len(ladder) < most_classes:
@@ -261,11 +283,11 @@ def width_classes(
     while True:
         fitting = [
             i
-            for i, narrow in enumerate(chosen)
-            if narrow in following and count(following[narrow]) - count(narrow) <= spare
+            for i, old in enumerate(chosen)
+            if old in following and count(following[old]) - count(old) <= spare
         ]
         if not fitting:
-            return tuple(funnel(narrow, layers, ratio) for narrow in chosen)
+            return tuple(_between(final, layers, ratio) for final in chosen)
         # The block that ends up the least above what it was given.
         lifted = max(fitting, key=lambda i: (parameters[i] / count(following[chosen[i]]), -i))
         spare -= count(following[chosen[lifted]]) - count(chosen[lifted])

@@ -114,6 +114,12 @@ def test_an_unknown_rule() -> None:
 # ---------------------------------------------------------------- one network
 
 
+def steps_of(widths: tuple[int, ...], layers: int = 7, ratio: float = 2.2) -> list[tuple[int, ...]]:
+    """From the funnel as narrow as the last of ``widths`` to the next, layer by layer."""
+    narrow, wide = (funnel(widths[-1] + more, layers, ratio) for more in (0, 1))
+    return [wide[:n] + narrow[n:] for n in range(layers)]
+
+
 @pytest.mark.parametrize("layers", [3, 5, 7])
 @pytest.mark.parametrize("width", [1, 5, 40])
 def test_count_of_one_width(width: int, layers: int) -> None:
@@ -145,9 +151,12 @@ def test_the_widest_network_that_fits(
         return
     widths = funnel_widths(parameters, channels, layers, ratio)
     assert len(widths) == layers - 1
-    assert widths == funnel(widths[-1], layers, ratio)
-    assert parameter_count(widths, channels) <= parameters
-    assert parameter_count(funnel(widths[-1] + 1, layers, ratio), channels) > parameters
+    steps = steps_of(widths, layers, ratio)
+    counts = [parameter_count(step, channels) for step in steps]
+    assert counts == sorted(counts)
+    assert counts[-1] > parameters
+    assert parameter_count(widths, channels) == max(c for c in counts if c <= parameters)
+    assert widths in steps
 
 
 @pytest.mark.parametrize(
@@ -189,7 +198,7 @@ def test_classes_keep_the_budget(
     following = dict(pairwise(ladder))
     assert all(following[c] - c > spare for c in counts if c in following)
     for w in widths:
-        assert w == funnel(w[-1], ratio=ratio)
+        assert w in steps_of(w, ratio=ratio)
 
 
 @settings(max_examples=100, deadline=None)
@@ -197,19 +206,21 @@ def test_classes_keep_the_budget(
 def test_more_parameters_never_mean_a_narrower_network(parameters: list[int], most: int) -> None:
     assume(len(set(parameters)) > 1)
     widths = width_classes(parameters, 1, most_classes=most)
-    ranked = sorted(zip(parameters, widths, strict=True))
-    lowest: dict[int, int] = {}
-    for p, w in ranked:
-        lowest[p] = min(lowest.get(p, w[-1]), w[-1])
-    narrow = [lowest[p] for p in sorted(lowest)]
-    assert narrow == sorted(narrow)
+    given_to: dict[int, list[int]] = {}
+    for p, w in zip(parameters, widths, strict=True):
+        given_to.setdefault(p, []).append(parameter_count(w, 1))
+    counts = [given_to[p] for p in sorted(given_to)]
+    for fewer, more in pairwise(counts):
+        assert min(fewer) <= min(more)
+        assert max(fewer) <= max(more)
 
 
-def test_classes_of_one_width_widen_together() -> None:
-    """Two classes of small networks share a width; the better paid one must not stay behind."""
-    parameters = [117, 135, 149, 150, 153, 161, 194, 264]
+def test_classes_of_one_size_widen_together() -> None:
+    """Two classes of small networks share a size; the better paid one must not stay behind."""
+    parameters = [130, 177, 180, 191, 237, 289]
     widths = width_classes(parameters, 1, most_classes=5, step=1.1)
-    assert [w[-1] for w in widths] == sorted(w[-1] for w in widths)
+    counts = [parameter_count(w, 1) for w in widths]
+    assert counts == sorted(counts)
 
 
 def test_classes_spend_nearly_everything() -> None:
