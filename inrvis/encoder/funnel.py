@@ -164,14 +164,14 @@ def _largest_size(parameters: int, channels: int, layers: int, ratio: float) -> 
     def count(size: int) -> int:
         return parameter_count(_between(size, layers, ratio), channels)
 
-    smallest = layers - 1
-    if count(smallest) > parameters:
+    least = parameter_count(funnel(1, layers, ratio), channels)
+    if parameters < least:
         raise UsageError(
             f"{parameters} parameters are too few for a network of {layers} layers, which takes "
-            f"{count(smallest)}: use fewer blocks or layers, or a lower ratio"
+            f"{least}: use fewer blocks or layers, or a lower ratio"
         )
     # No layer has more neurons than the network has parameters.
-    sizes = range(smallest, parameters * (layers - 1))
+    sizes = range(layers - 1, parameters * (layers - 1))
     return sizes[bisect.bisect_right(sizes, parameters, key=count) - 1]
 
 

@@ -159,6 +159,14 @@ def test_the_widest_network_that_fits(
     assert widths in steps
 
 
+@pytest.mark.parametrize("layers", [-1, 0, 1, 2])
+def test_too_few_layers(layers: int) -> None:
+    with pytest.raises(UsageError, match="no funnel"):
+        funnel_widths(1000, 1, layers)
+    with pytest.raises(UsageError, match="no funnel"):
+        width_classes([1000], 1, layers)
+
+
 @pytest.mark.parametrize(
     ("width", "layers", "ratio"),
     [(0, 7, 2.2), (4, 2, 2.2), (4, 7, 0.0), (4, 7, float("nan")), (4, 7, float("inf"))],

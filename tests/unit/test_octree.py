@@ -222,6 +222,14 @@ def test_sizes_split_evenly() -> None:
     assert len(root.children) == 8
 
 
+def test_halves_are_never_shorter_than_the_smallest_side() -> None:
+    limits = PartitionSettings(levels=3, smallest_side=4)
+    root = grow(Box((0, 0, 0), (8, 7, 17)), limits, random_measure(0))
+    assert {child.leaf.box.size for child in root.children} == {(4, 7, 8), (4, 7, 9)}
+    finer = {part.leaf.box.size for child in root.children for part in child.children}
+    assert finer == {(4, 7, 4), (4, 7, 5)}
+
+
 def test_a_perfect_block_is_not_cut() -> None:
     assert not tree(0, (8, 8, 8), 3, grid=1).children
 
