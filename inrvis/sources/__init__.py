@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inrvis.errors import SourceError, UsageError
-from inrvis.sources import metaimage, nifti, npy, nrrd, raw, vtk
+from inrvis.sources import hdf5, metaimage, netcdf, nifti, npy, nrrd, openvdb, raw, vtk
 from inrvis.sources.files import Reader, ReadOptions, file_size, reading
 from inrvis.sources.image import Image, from_array
+from inrvis.sources.selection import split_selector
 from inrvis.sources.vtk import from_vtk
 
 __all__ = ["Image", "extensions", "from_array", "from_vtk", "read"]
@@ -21,15 +22,25 @@ __all__ = ["Image", "extensions", "from_array", "from_vtk", "read"]
 _READERS: dict[str, Reader] = {
     **vtk.READERS,
     ".bin": raw.read,
+    ".cdf": netcdf.read,
+    ".h5": hdf5.read,
+    ".hdf5": hdf5.read,
+    ".he5": hdf5.read,
     ".mha": metaimage.read,
     ".mhd": metaimage.read,
+    ".nc": netcdf.read,
+    ".nc4": netcdf.read,
     ".nhdr": nrrd.read,
     ".nii": nifti.read,
     ".nii.gz": nifti.read,
     ".npy": npy.read,
     ".nrrd": nrrd.read,
+    ".nx": hdf5.read,
+    ".nxs": hdf5.read,
     ".raw": raw.read,
+    ".vdb": openvdb.read,
 }
+_SELECTING = {hdf5.read, netcdf.read, openvdb.read}
 
 
 def extensions() -> tuple[str, ...]:
@@ -50,7 +61,8 @@ def read(
     ----------
     path : path-like
         File to read. With `dimensions` or `dtype` it is bare values, x fastest, whatever its
-        extension.
+        extension. Of files that hold many arrays, ``file:selector`` reads a part: a dataset or
+        group of HDF5, a variable of NetCDF, a grid of OpenVDB, as their readers say.
     arrays : sequence of str, optional
         Names of the arrays to read, all of them when omitted. Formats that know no names call
         their one array ``intensity``.
@@ -72,16 +84,20 @@ def read(
     ArrayNotFoundError
         If there is no array of a wanted name.
     UsageError
-        If bare values lack `dimensions` or `dtype`, or a file with a header was given them.
+        If bare values lack `dimensions` or `dtype`, or a file with a header was given them, or
+        a format without names a selector.
     """
-    path = Path(path)
+    path, selector = split_selector(os.fspath(path))
     file_size(path)
     options = ReadOptions(
         arrays=(arrays,) if isinstance(arrays, str) else tuple(arrays or ()),
+        selector=selector,
         dimensions=None if dimensions is None else tuple(dimensions),
         dtype=dtype,
     )
     reader = _reader(path, options)
+    if selector and reader not in _SELECTING:
+        raise UsageError(f"{path} holds nothing to choose by ':{selector}'; give the path alone")
     with reading(path):
         return reader(path, options).select(options.arrays)
 

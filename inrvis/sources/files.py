@@ -23,6 +23,7 @@ class ReadOptions:
     """What a caller of `inrvis.sources.read` said beside the path."""
 
     arrays: tuple[str, ...] = ()
+    selector: str = ""
     dimensions: tuple[int, ...] | None = None
     dtype: str | None = None
 
@@ -88,7 +89,7 @@ def reading(path: Path) -> Iterator[None]:
         ) from error
     # Parsers meet arbitrary bytes here and raise arbitrary types.
     except Exception as error:
-        reason = str(error) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise SourceError(
             f"cannot read {path}: {reason}; the file is damaged or of another format"
         ) from error

@@ -17,7 +17,8 @@ __all__ = ["Image", "Values", "from_array"]
 Values: TypeAlias = npt.NDArray[Any]
 
 # The largest number of components: a 3 × 3 tensor. A longer last axis is taken for a mistake.
-_MOST_COMPONENTS = 9
+MOST_COMPONENTS = 9
+_MOST_NAMED = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +103,7 @@ def from_array(
         raise SourceError(
             f"array '{name}' has the shape {values.shape}; give (z, y, x) or (z, y, x, component)"
         )
-    if values.ndim == 4 and values.shape[3] > _MOST_COMPONENTS:
+    if values.ndim == 4 and values.shape[3] > MOST_COMPONENTS:
         raise SourceError(
             f"array '{name}' has the shape {values.shape}: its last axis is too long for "
             "components; give one time step as (z, y, x)"
@@ -116,7 +117,9 @@ def check_names(wanted: Iterable[str], available: Iterable[str]) -> None:
     names = list(available)
     for name in wanted:
         if name not in names:
-            raise ArrayNotFoundError(f"there is no array '{name}'; choose from: {', '.join(names)}")
+            shown = ", ".join(names[:_MOST_NAMED]) or "none"
+            more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+            raise ArrayNotFoundError(f"there is no array '{name}'; choose from: {shown}{more}")
 
 
 def _plain(name: str, values: Values) -> Values:
