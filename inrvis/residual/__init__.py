@@ -1,0 +1,1 @@
+"""Coded grids of values: layers of a volume that no network holds."""
