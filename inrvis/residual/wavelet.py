@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from inrvis.bitstream import IntegerDecoder, IntegerEncoder
 from inrvis.residual.histograms import Histograms
-from inrvis.residual.transform import inverse, splits
+from inrvis.residual.transform import forward, inverse, plan_splits, splits
 
 Triple = tuple[int, int, int]
 Floats = NDArray[np.floating[Any]]
@@ -54,7 +54,7 @@ _MOST_MAGNITUDE = 1 << 12
 # Rounding below a half saves more bits than it costs quality.
 DEADZONE = 0.16
 _CENTRES = 3
-_HEADER = struct.Struct("<d3bB")
+_HEADER = struct.Struct("<dd3bB")
 
 
 @dataclass(frozen=True)
@@ -156,29 +156,63 @@ def _by_context(contexts: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.i
     yield from zip(present.tolist(), np.split(order, starts[1:]), strict=True)
 
 
-def encode(coefficients: Floats, step: float, plan: Sequence[int]) -> bytes:
-    """Code the coefficients of a transform, rounded with ``step``."""
-    scaled = np.abs(coefficients) / coefficients.dtype.type(step)
-    integers = np.floor(scaled + (0.5 - DEADZONE)).astype(np.int64)
-    centres = []
-    for size in range(1, _CENTRES + 1):
-        some = scaled[integers == size if size < _CENTRES else integers >= size]
-        whole = integers[integers == size if size < _CENTRES else integers >= size]
-        centres.append(round(float((some - whole).mean()) * 200) if some.size else 0)
-    integers[coefficients < 0] *= -1
-    magnitudes = np.minimum(np.abs(integers), _MOST_MAGNITUDE).astype(np.int32)
-    coded = []
-    for band in _bands(_triple(coefficients.shape), plan):
-        part = integers[band.box]
-        padded = np.pad(magnitudes[band.box], 1)
-        parents = _parents(band, magnitudes, part.shape)
-        for step_ in _passes(part.shape):
-            coded.append((step_.contexts(band, padded, parents), part[step_.where].ravel()))
-    header = _HEADER.pack(step, *centres, len(plan)) + bytes(plan)
-    streams = [b"\0" + _stream(coded)]
-    if np.count_nonzero(integers) < _SHARED_BELOW:
-        streams.append(b"\1" + _stream([(_SHARED[contexts], values) for contexts, values in coded]))
-    return header + min(streams, key=len)
+class WaveletEncoder:
+    """Codes one grid with one step after another: what they share is computed once.
+
+    Parameters
+    ----------
+    values : ndarray of float32 or float64, shape (nz, ny, nx)
+        Finite values.
+    """
+
+    def __init__(self, values: Floats) -> None:
+        self._mean = float(values.mean(dtype=np.float64))
+        centred = values - values.dtype.type(self._mean)
+        self._plan = plan_splits(centred)
+        self._coefficients = forward(centred, self._plan)
+
+    def mean_squared_error(self, step: float) -> float:
+        """Mean squared error of ``encode(step)``, estimated: the transform is nearly orthonormal."""
+        integers, scaled, centres = self._rounded(step)
+        shift = np.array([0, *(c / 200 for c in centres)], dtype=scaled.dtype)
+        errors = scaled - integers - shift[np.minimum(integers, _CENTRES)]
+        return float(np.square(errors, dtype=np.float64).mean()) * step * step
+
+    def _rounded(self, step: float) -> tuple[Integers, Floats, list[int]]:
+        scaled = np.abs(self._coefficients) / self._coefficients.dtype.type(step)
+        integers = np.floor(scaled + (0.5 - DEADZONE)).astype(np.int64)
+        centres = []
+        for size in range(1, _CENTRES + 1):
+            which = integers == size if size < _CENTRES else integers >= size
+            offsets = scaled[which] - integers[which]
+            centres.append(round(float(offsets.mean()) * 200) if offsets.size else 0)
+        return integers, scaled, centres
+
+    def encode(self, step: float) -> bytes:
+        """Code the values, with coefficients rounded to multiples of ``step``.
+
+        Returns
+        -------
+        bytes
+            For `decode` with the same shape and type.
+        """
+        integers, _, centres = self._rounded(step)
+        integers[self._coefficients < 0] *= -1
+        magnitudes = np.minimum(np.abs(integers), _MOST_MAGNITUDE).astype(np.int32)
+        coded = []
+        for band in _bands(_triple(integers.shape), self._plan):
+            part = integers[band.box]
+            padded = np.pad(magnitudes[band.box], 1)
+            parents = _parents(band, magnitudes, part.shape)
+            for pass_ in _passes(part.shape):
+                contexts = pass_.contexts(band, padded, parents)
+                coded.append((contexts, part[pass_.where].ravel()))
+        header = _HEADER.pack(self._mean, step, *centres, len(self._plan)) + bytes(self._plan)
+        streams = [b"\0" + _stream(coded)]
+        if np.count_nonzero(integers) < _SHARED_BELOW:
+            shared = [(_SHARED[contexts], values) for contexts, values in coded]
+            streams.append(b"\1" + _stream(shared))
+        return header + min(streams, key=len)
 
 
 def _stream(coded: Sequence[tuple[Integers, Integers]]) -> bytes:
@@ -192,8 +226,27 @@ def _stream(coded: Sequence[tuple[Integers, Integers]]) -> bytes:
 
 
 def decode(data: bytes, shape: Triple, dtype: np.dtype[Any]) -> Floats:
-    """Values."""
-    step, *centres, steps = _HEADER.unpack_from(data)
+    """Decode what `WaveletEncoder.encode` coded.
+
+    Parameters
+    ----------
+    data : bytes
+        The stream, of unknown origin.
+    shape : tuple of 3 int
+        (nz, ny, nx).
+    dtype : dtype
+        float32 or float64, as given to the encoder.
+
+    Returns
+    -------
+    ndarray, shape (nz, ny, nx)
+
+    Raises
+    ------
+    FormatError
+        If it is no such stream.
+    """
+    mean, step, *centres, steps = _HEADER.unpack_from(data)
     position = _HEADER.size + steps
     plan = data[_HEADER.size : position]
     shared = _SHARED if data[position : position + 1] == b"\1" else np.arange(_CONTEXTS)
@@ -206,16 +259,18 @@ def decode(data: bytes, shape: Triple, dtype: np.dtype[Any]) -> Floats:
         padded = np.zeros([n + 2 for n in part.shape], dtype=np.int32)
         inner = padded[1:-1, 1:-1, 1:-1]
         parents = _parents(band, magnitudes, part.shape)
-        for step_ in _passes(part.shape):
-            contexts = shared[step_.contexts(band, padded, parents)]
+        for pass_ in _passes(part.shape):
+            contexts = shared[pass_.contexts(band, padded, parents)]
             values = np.zeros(len(contexts), dtype=np.int64)
             for context, where in _by_context(contexts):
                 values[where] = histograms.take(stream, context, len(where))
-            values = values.reshape(part[step_.where].shape)
-            part[step_.where] = values
-            inner[step_.where] = np.minimum(np.abs(values), _MOST_MAGNITUDE)
+            values = values.reshape(part[pass_.where].shape)
+            part[pass_.where] = values
+            inner[pass_.where] = np.minimum(np.abs(values), _MOST_MAGNITUDE)
         magnitudes[band.box] = inner
-    return inverse(_dequantise(integers, step, centres, dtype), plan)
+    result = inverse(_dequantise(integers, step, centres, dtype), plan)
+    result += dtype.type(mean)
+    return result
 
 
 def _dequantise(
