@@ -19,9 +19,10 @@ def read(path: Path, options: ReadOptions) -> Image:
 
     ``file.h5:/path/to/dataset`` selects a dataset: (z, y, x), (y, x), or (z, y, x, component).
     ``file.h5:/path[2]`` takes index 2 of its first axis, ``[2,0]`` fixes two axes.
-    ``file.h5:/path/to/group`` takes the group's own datasets, which must have one shape; slices
-    and tables are left out where there are volumes. Without a selector the file must hold a
-    single volume or, for want of one, a single slice; wanted arrays narrow the choice.
+    ``file.h5:/path/to/group``, or ``file.h5:/`` for the root, takes the group's own datasets,
+    which must have one shape; slices and tables are left out where there are volumes. Without a
+    selector the file must hold a single volume or, for want of one, a single slice; wanted arrays
+    narrow the choice.
 
     Spacing and origin are those of openPMD's meshes or of regular dimension scales, otherwise 1
     and 0. Missing values and packed integers are treated as in `inrvis.sources.cf.unpack`.
@@ -33,12 +34,12 @@ def read(path: Path, options: ReadOptions) -> Image:
         parts = select(path, options, hdf5_file.catalogue(path, file), Part)
         # Tables of numbers beside a volume are seldom images.
         parts = [part for part in parts if part.rank == max(p.rank for p in parts)]
-        several = bool(options.arrays or Selector.parse(options.selector).name.strip("/"))
+        several = bool(options.arrays or Selector.parse(options.selector).name)
         names = {part.variable.name for part in parts}
         shapes = {part.shape[:3] for part in parts}
         if len(parts) > 1 and not (several and len(names) == len(parts) and len(shapes) == 1):
             raise SourceError(
-                f"{path} holds several datasets; choose one, as in "
+                f"{path} holds several datasets; choose one or a group, as in "
                 f"{path.name}:{parts[0].variable.path}, from: {listing(p.variable for p in parts)}"
             )
         parents = hdf5_file.parents(path, file, parts[0].variable.path)

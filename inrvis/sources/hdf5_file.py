@@ -66,6 +66,8 @@ def _clean(name: str) -> str:
 
 def _find(path: Path, file: Any, name: str) -> Any:
     """Object of this path, None where there is none; SourceError where it lies outside."""
+    if "\0" in name:  # where HDF5 would take the name to end
+        return None
     waiting = deque(_clean(name)[1:].split("/") if _clean(name) != "/" else ())
     node, soft = file["/"], 0
     while waiting:

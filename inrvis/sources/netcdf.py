@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ import numpy as np
 
 from inrvis.errors import SourceError
 from inrvis.sources import cf
-from inrvis.sources.files import ReadOptions, check_claim, file_size, load_library
+from inrvis.sources.files import ReadOptions, check_claim, file_size
 from inrvis.sources.image import Image
+from inrvis.sources.netcdf_classic import read_variables
 from inrvis.sources.variables import (
     Axis,
     Catalogue,
@@ -48,19 +48,17 @@ def read(path: Path, options: ReadOptions) -> Image:
     """
     with path.open("rb") as file:
         start = file.read(8)
-    if start == b"\x89HDF\r\n\x1a\n":
-        opening = _netcdf4
-    elif start[:3] == b"CDF" and start[3:4] in (b"\x01", b"\x02"):
-        opening = _classic
-    elif start[:4] == b"CDF\x05":
-        opening = _cdf5
-    else:
+    classic = start[:4] in (b"CDF\x01", b"CDF\x02", b"CDF\x05")
+    if not classic and start != b"\x89HDF\r\n\x1a\n":
         raise SourceError(f"{path} is not a NetCDF file; give it the extension of its format")
+    opening = _classic if classic else _netcdf4
     with opening(path) as catalogue:
         parts = select(path, options, catalogue, _in_space)
         if options.arrays or len(parts) > 1:
             parts = _on_one_grid(path, parts, options)
-        return to_image(path, parts, from_coordinates(parts[0]), fills=(cf.NETCDF_FILL,))
+        # Of variables with and without a time axis, one of the former knows the time.
+        geometry = from_coordinates(max(parts, key=lambda part: len(part.indices)))
+        return to_image(path, parts, geometry, fills=(cf.NETCDF_FILL,))
 
 
 def _in_space(variable: Variable, indices: tuple[int, ...]) -> Part:
@@ -103,53 +101,31 @@ def _netcdf4(path: Path) -> Iterator[Catalogue]:
 
 @contextmanager
 def _classic(path: Path) -> Iterator[Catalogue]:
-    scipy_io = load_library("scipy.io", "run: pip install scipy")
-    with warnings.catch_warnings():
-        # scipy warns where views of its memory map are left; all that is kept are copies.
-        warnings.simplefilter("ignore")
-        with scipy_io.netcdf_file(path, "r", mmap=True) as file:
-            yield _catalogue(path, file.variables, lambda stored: stored.data.dtype)
-
-
-@contextmanager
-def _cdf5(path: Path) -> Iterator[Catalogue]:
-    remedy = f"{path} is in the format CDF-5; run: pip install netCDF4, or: nccopy -k nc4 IN OUT"
-    netcdf4 = load_library("netCDF4", remedy)
-    # An absolute path, because the library takes some names for addresses in the network.
-    with netcdf4.Dataset(str(path.absolute()), "r") as file:
-        file.set_auto_maskandscale(False)
-        file.set_auto_chartostring(False)
-        yield _catalogue(path, file.variables, lambda stored: np.dtype(stored.dtype))
-
-
-def _catalogue(
-    path: Path, variables: Mapping[str, Any], dtype_of: Callable[[Any], np.dtype[Any]]
-) -> Catalogue:
-    """Catalogue of the variables as scipy and netCDF4 alike present them."""
+    stored = read_variables(path)
 
     def variable(name: str) -> Variable:
-        stored = variables[name]
+        found = stored[name]
         return Variable(
             path=name,
-            shape=tuple(map(int, stored.shape)),
-            dtype=dtype_of(stored),
-            attribute=lambda key: getattr(stored, key, None),
-            axes=lambda: tuple(axis(dimension) for dimension in stored.dimensions),
-            # A copy, because scipy gives views of its memory map.
-            read=lambda indices: np.array(stored[(*indices, ...)]),
+            shape=found.values.shape,
+            dtype=found.values.dtype,
+            attribute=found.attributes.get,
+            axes=lambda: tuple(axis(dimension) for dimension in found.dimensions),
+            # A copy, because a view of the file would fault when it changes.
+            read=lambda indices: np.array(found.values[indices]),
             check=lambda claimed_bytes: check_claim(path, claimed_bytes, file_size(path)),
         )
 
     def axis(name: str) -> Axis:
         # A variable of the same name as a dimension holds its coordinates.
-        scale = variables.get(name)
-        if scale is None or len(scale.shape) != 1 or dtype_of(scale).kind not in "iuf":
+        scale = stored.get(name)
+        if scale is None or scale.values.ndim != 1 or scale.values.dtype.kind not in "iuf":
             return Axis(name, cf.is_time(name, lambda _: None), lambda: None)
-        is_time = cf.is_time(name, lambda key: getattr(scale, key, None))
-        return Axis(name, is_time, lambda: np.array(scale[:]))
+        is_time = cf.is_time(name, scale.attributes.get)
+        return Axis(name, is_time, lambda: np.array(scale.values))
 
     def find(name: str) -> list[Variable] | None:
         name = name.removeprefix("/")
-        return [variable(name)] if name in variables else None
+        return [variable(name)] if name in stored else None
 
-    return Catalogue(lambda: [variable(name) for name in variables], find)
+    yield Catalogue(lambda: [variable(name) for name in stored], find)

@@ -48,7 +48,7 @@ def _wanted(openvdb: Any, path: str, names: Sequence[str]) -> tuple[list[Any], l
     facts = [(grid.name, grid.valueTypeName) for grid in openvdb.readAllGridMetadata(path)]
     present = [name for name, value_type in facts if value_type in _TYPES]
     if not present:
-        raise ValueError(f"no grid of numbers, but {sorted({v for _, v in facts})[:8]}")
+        raise ValueError(f"its grids have no numbers, but {sorted({t for _, t in facts})[:8]}")
     if not set(names) <= set(present):
         return [], present
     # Of several grids of one name, the library gives the first.
@@ -70,10 +70,10 @@ def _describe(grids: Sequence[Any]) -> tuple[dict[str, Any], Any]:
     axes = [_axes(grid.transform) for grid in grids]
     scale = np.abs(axes[0]).max()
     if any(np.abs(other - axes[0]).max() > 1e-6 * scale for other in axes):
-        raise ValueError("grids of different transforms; choose one, as in FILE.vdb:NAME")
+        raise ValueError("its grids have different transforms; choose one, as in FILE.vdb:NAME")
     boxes = np.array([g.evalActiveVoxelBoundingBox() for g in grids if g.activeVoxelCount()])
     if not boxes.size:
-        raise ValueError("no active voxel")
+        raise ValueError("its grids have no active voxel")
     first, last = boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)
     dimensions = [int(high) - int(low) + 1 for low, high in zip(first, last, strict=True)]
     types = [(grid.name, *_TYPES[grid.valueTypeName]) for grid in grids]
@@ -118,7 +118,8 @@ def main(module: str, path: str, names: Sequence[str], limit_bytes: int) -> None
             if grids:
                 facts, first = _describe(grids)
         except (LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
-            facts = {"error": " ".join(str(error).split())[:300]}
+            reason = " ".join(str(error).split())[:300]
+            facts = {"error": reason.strip("'") or type(error).__name__}
         if facts.get("bytes", 0) > limit_bytes:
             facts = {"bytes": facts["bytes"]}
         output.write(json.dumps(facts).encode() + b"\n")

@@ -30,8 +30,8 @@ __all__ = [
     "to_image",
 ]
 
-_MOST_LISTED = 8
-_MOST_LETTERS = 60
+_MOST_LISTED = 6
+_MOST_LETTERS = 40
 
 # Index of the array's axis that runs along z, y and x; None where it has none.
 Order: TypeAlias = tuple[int | None, int | None, int | None]
@@ -107,6 +107,11 @@ class Part:
         return self.variable.is_numeric and (
             len(self.shape) in (2, 3) or (len(self.shape) == 4 and self.shape[3] <= MOST_COMPONENTS)
         )
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the variable has these indices."""
+        return all(-n <= i < n for i, n in zip(self.indices, self.variable.shape, strict=False))
 
 
 @dataclass(frozen=True)
@@ -194,29 +199,32 @@ def select(
             f"{listing(v for v in catalogue.everything() if v.is_numeric)}"
         )
     parts = [to_part(variable, selector.indices) for variable in found]
-    images = [part for part in parts if part.is_image]
+    # An index that one variable lacks says that it is not meant, unless it was named.
+    images = [p for p in parts if p.is_image and (len(parts) == 1 or p.is_within)]
     if options.arrays:
         check_names(options.arrays, [part.variable.name for part in images])
         images = [part for part in images if part.variable.name in options.arrays]
     if not images:
         wanted = f":{_printable(options.selector)}" if options.selector else ""
+        numeric = (variable for variable in catalogue.everything() if variable.is_numeric)
+        choice = f"it holds: {listing(found)}" if found else f"choose from: {listing(numeric)}"
         raise SourceError(
             f"{path}{wanted} has no numbers on 2 or 3 axes (or 4, the last of at most "
-            f"{MOST_COMPONENTS} components); it holds: {listing(found)}; choose another, or one "
-            "step of further leading axes by an index, as in NAME[0]"
+            f"{MOST_COMPONENTS} components); further leading axes need an index, as in NAME[0]; "
+            f"{choice}"
         )
-    return [Part(p.variable, _within(path, p)) for p in images]
+    return [_checked(path, part) for part in images]
 
 
-def _within(path: Path, part: Part) -> tuple[int, ...]:
-    """Indices, those from the end turned into those from the start."""
-    for index, count in zip(part.indices, part.variable.shape, strict=False):
-        if not -count <= index < count:
-            raise SourceError(
-                f"{path}:{_printable(part.variable.path)} has no index {index}; "
-                f"its axes are {part.variable.shape}"
-            )
-    return tuple(i % n for i, n in zip(part.indices, part.variable.shape, strict=False))
+def _checked(path: Path, part: Part) -> Part:
+    """Part whose indices exist, those from the end turned into those from the start."""
+    if not part.is_within:
+        raise SourceError(
+            f"{path}:{_printable(part.variable.path)} has the axes {part.variable.shape}; "
+            f"the index {list(part.indices)} is outside"
+        )
+    shape = part.variable.shape
+    return Part(part.variable, tuple(i % n for i, n in zip(part.indices, shape, strict=False)))
 
 
 def from_coordinates(part: Part) -> Geometry:

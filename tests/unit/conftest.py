@@ -193,3 +193,22 @@ def encoded(tmp_path_factory: pytest.TempPathFactory, brief: Any) -> tuple[Path,
     image = from_array(analytic_field((24, 33, 40), "float32"), "height", (0.5, 1.0, 2.0))
     result = encode_to_target(image, path, Ratio(11), brief, device="cpu", seed=3)
     return path, image, result
+
+
+@pytest.fixture
+def refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Read a source that must be refused in one line, with nothing printed; return that line."""
+    from inrvis import sources
+    from inrvis.errors import SourceError
+
+    def read(path: Path | str, **options: Any) -> str:
+        with pytest.raises(SourceError) as caught:
+            sources.read(path, **options)
+        message = str(caught.value)
+        assert message
+        assert "\n" not in message
+        assert "Traceback" not in message
+        assert capfd.readouterr() == ("", "")
+        return message
+
+    return read

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 
 from inrvis import sources
-from inrvis.errors import SourceError
 from inrvis.grid import ImageGrid
 
 nrrd = pytest.importorskip("nrrd", reason="pynrrd is not installed")
@@ -20,23 +18,6 @@ nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed")
 
 VALUES = np.arange(120, dtype=np.int16).reshape(4, 5, 6) - 7
 VECTORS = np.stack([VALUES, VALUES * 2, -VALUES], axis=-1)
-
-
-@pytest.fixture
-def refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Read a file that must be refused in one line, with nothing printed; return that line."""
-
-    def read(path: Path, **options: Any) -> str:
-        with pytest.raises(SourceError) as caught:
-            sources.read(path, **options)
-        message = str(caught.value)
-        assert message
-        assert "\n" not in message
-        assert "Traceback" not in message
-        assert capfd.readouterr() == ("", "")
-        return message
-
-    return read
 
 
 def cut(path: Path, keep: float) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +16,6 @@ from inrvis.errors import ArrayNotFoundError, SourceError, UsageError
 from inrvis.grid import ImageGrid
 
 VALUES = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
-
-
-@pytest.fixture
-def refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Read a file that must be refused in one line, with nothing printed; return that line."""
-
-    def read(path: Path, **options: Any) -> str:
-        with pytest.raises(SourceError) as caught:
-            sources.read(path, **options)
-        message = str(caught.value)
-        assert message
-        assert "\n" not in message
-        assert "Traceback" not in message
-        assert capfd.readouterr() == ("", "")
-        return message
-
-    return read
 
 
 def save_npy(folder: Path, values: Any) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from inrvis import sources
+from inrvis.sources import openvdb
 
 pytestmark = pytest.mark.shared
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -87,3 +89,30 @@ def test_geometry_of_the_first_formats(data: Path) -> None:
     assert brain.direction == (1, 0, 0, 0, -1, 0, 0, 0, 1)
     name = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
     assert sources.read(data / "other" / name).grid.origin == (-98, -134, -72)
+
+
+def test_openpmd_mesh(data: Path) -> None:
+    """The solenoid's axis is z; the mesh is stored with x slowest, as its labels say."""
+    pytest.importorskip("vtkmodules", reason="VTK is not installed")
+    image = sources.read(f"{data / 'other' / 'example-femm-3d.h5'}:/data/1/meshes/B")
+    assert image.grid.spacing == pytest.approx((0.05, 0.05, 0.125))
+    assert image.grid.origin == pytest.approx((-1.15, -1.15, -0.375))
+    field = sources.read(data / "volumes" / "femm_bfield_vec_f64.vti").arrays["B"]
+    for component, name in enumerate("xyz"):
+        # The VTI has the axes in the order of storage.
+        np.testing.assert_array_equal(image.arrays[name], field[..., component].T)
+    np.testing.assert_allclose(image.arrays["z"], image.arrays["z"][:, ::-1, ::-1], atol=1e-12)
+
+
+def test_openvdb(data: Path) -> None:
+    pytest.importorskip("vtkmodules", reason="VTK is not installed")
+    if not any(importlib.util.find_spec(name) for name in openvdb.MODULES):
+        pytest.skip("OpenVDB's Python module is not installed (python3-openvdb)")
+    image = sources.read(data / "other" / "smoke.vdb")
+    vti = sources.read(data / "volumes" / "smoke_vdb.vti")
+    first = np.rint(vti.grid.world_to_index([image.grid.origin])[0]).astype(int)
+    nx, ny, nz = image.grid.dimensions
+    x, y, z = first.tolist()
+    box = vti.arrays["density"][z : z + nz, y : y + ny, x : x + nx]
+    np.testing.assert_array_equal(image.arrays["density"], box)
+    assert np.count_nonzero(box) == np.count_nonzero(vti.arrays["density"])
