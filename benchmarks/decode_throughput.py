@@ -64,7 +64,7 @@ def kernel_seconds(operator: str, inputs: dict[str, tuple[int, ...]]) -> float:
 
 def costs(volume: Volume) -> dict[str, float]:
     """Operations and bytes of one voxel, and the time the bare kernels would take for them."""
-    model = volume.header.model
+    model = volume.header.models[0]
     layers = [t.shape[1:] for t in model.trunk if not t.name.endswith("b")]
     head = [t.shape for t in model.head if not t.name.endswith("b")]
     share = 1 / max(model.lattice.spacing, 1) ** 3
@@ -105,8 +105,8 @@ def measure(path: Path) -> dict[str, Any]:
             "dtype": header.arrays[0].dtype,
             "psnr_db": header.arrays[0].metrics.get("psnr_db"),
             "encoded_bytes": volume.encoded_bytes,
-            "blocks": list(header.model.lattice.blocks),
-            "knot_spacing": header.model.lattice.spacing,
+            "blocks": list(header.models[0].lattice.blocks),
+            "knot_spacing": header.models[0].lattice.spacing,
             "costs": costs(volume),
         }
         seconds = best_seconds(whole, 3)

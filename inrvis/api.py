@@ -109,6 +109,7 @@ def encode(
     *,
     target: Target,
     arrays: Sequence[str] | None = None,
+    model: str = "auto",
     preset: str = "balanced",
     time_budget: float | None = None,
     device: str = "auto",
@@ -127,10 +128,13 @@ def encode(
         image in memory.
     path : path
         The file to write.
-    target : Ratio, BitRate or Psnr
-        Size or quality to reach.
+    target : Ratio, BitRate, Psnr or MaxError
+        Size or quality to reach, or the bound to keep.
     arrays : sequence of str, optional
         Arrays to keep; all by default. They share one network.
+    model : {"auto", "siren", "none"}
+        What holds the volume: a SIREN in blocks; coded layers alone; or, with auto, whichever
+        or whatever mixture keeps the target best.
     preset : {"fast", "balanced", "best"}
         How long to train.
     time_budget : float, optional
@@ -173,6 +177,7 @@ def encode(
         path,
         target,
         training,
+        model=model,
         device=device,
         seed=seed,
         report=progress,
@@ -190,8 +195,8 @@ def encode(
         bits_per_value=bits_per_value(encoded_bytes, values),
         encoded_bytes=encoded_bytes,
         original_bytes=header.original_bytes,
-        model=header.model.name,
-        parameters=header.model.parameters,
+        model=header.model_name,
+        parameters=header.parameters,
         encode_seconds=time.perf_counter() - start,
         decode_seconds=result.encoded.decode_seconds,
         device=result.device,

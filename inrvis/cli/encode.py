@@ -25,7 +25,12 @@ def add_parser(subparsers: Any) -> None:
         metavar="NAME",
         help="array to keep; may be given again; all by default",
     )
-    parser.add_argument("--model", choices=("auto", "siren"), default="auto")
+    parser.add_argument(
+        "--model",
+        choices=("auto", "siren", "none"),
+        default="auto",
+        help="a network in blocks, coded layers alone, or what keeps the target best",
+    )
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--ratio", type=float, metavar="R", help="original bytes / file bytes")
     target.add_argument("--psnr", type=float, metavar="DB", help="least quality")
@@ -62,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.output,
             target=_target(arguments),
             arrays=arguments.arrays,
+            model=arguments.model,
             preset=arguments.preset,
             time_budget=arguments.time_budget,
             device=arguments.device,

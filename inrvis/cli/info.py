@@ -43,20 +43,29 @@ def run(arguments: argparse.Namespace) -> int:
                 "dtype": a.dtype,
                 "components": a.components,
                 "range": [a.low, a.high],
+                "layer": a.residual or None,
                 **a.metrics,
             }
             for a in header.arrays
         ],
         "times": list(header.times),
-        "model": header.model.name,
-        "parameters": header.model.parameters,
+        "model": header.model_name,
+        "parameters": header.parameters,
         "encoded_bytes": stored.encoded_bytes,
         "original_bytes": header.original_bytes,
         "compression_ratio": compression_ratio(header.original_bytes, stored.encoded_bytes),
         "bits_per_value": bits_per_value(stored.encoded_bytes, values),
         **worst,
-        "blocks": list(header.model.lattice.blocks),
-        "knot_spacing": header.model.lattice.spacing,
+        "models": [
+            {
+                "name": model.name,
+                "parameters": model.parameters,
+                "blocks": model.number_of_blocks,
+                "knot_spacing": model.lattice.spacing,
+                **model.settings,
+            }
+            for model in header.models
+        ],
         "encoding": dict(header.encoding),
     }
     if arguments.json:
@@ -65,6 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
     facts["arrays"] = ", ".join(
         f"{a.name} ({a.dtype}, {a.components} component{'s'[: a.components > 1]})"
         for a in header.arrays
+    )
+    facts["models"] = "; ".join(
+        ", ".join(f"{key} {value}" for key, value in model.items()) for model in facts["models"]
     )
     facts["encoding"] = ", ".join(f"{k} {v}" for k, v in header.encoding.items())
     print(lines(facts))

@@ -27,6 +27,10 @@ MAX_TENSORS = 1024
 MAX_SIDE = 1 << 12
 MAX_OVERLAP = 64
 MAX_SPACING = 64
+MAX_MODELS = 64
+MAX_MASKS = 1024
+MAX_LEVELS = 4096
+MAX_BOXES = 1 << 14
 DTYPES = (
     "uint8",
     "int8",
@@ -45,8 +49,19 @@ DTYPES = (
 class ArrayHeader:
     """One array of the volume and how channels of the network become its values.
 
-    ``value = offset + scale * channel``, clamped to ``[low, high]`` and, for integer types,
-    rounded half to even.
+    ``value = offset + scale * channel + residual``, clamped to ``[low, high]`` and, for integer
+    types, rounded half to even.
+
+    Attributes
+    ----------
+    residual : str
+        Coder of the layer that is added on the grid; empty if there is none.
+    precision : {"single", "double"}
+        In which the residual is coded and added.
+    levels : tuple of float
+        If not empty, residuals are positions in this list of values.
+    exact : tuple of ExactHeader
+        Values that are restored exactly, where their masks say so.
     """
 
     name: str
@@ -58,6 +73,26 @@ class ArrayHeader:
     low: float
     high: float
     metrics: Mapping[str, float] = field(default_factory=dict)
+    residual: str = ""
+    precision: str = "single"
+    levels: tuple[float, ...] = ()
+    exact: tuple[ExactHeader, ...] = ()
+
+
+@dataclass(frozen=True)
+class ExactHeader:
+    """A value that is not coded but known: NaN, an infinity or a background.
+
+    Attributes
+    ----------
+    value : float
+        The value.
+    masks : tuple of int
+        For each component the number of the mask of its voxels; -1 for none.
+    """
+
+    value: float
+    masks: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -98,14 +133,51 @@ class LatticeHeader:
 
 
 @dataclass(frozen=True)
+class BoxesHeader:
+    """Blocks of any size, each with its own extent.
+
+    Attributes
+    ----------
+    boxes : tuple of six ints each
+        First voxel along x, y, z, and number of voxels along x, y, z.
+    overlap : int
+        Voxels by which a block's domain reaches beyond its box.
+    features : int
+        Outputs of a trunk.
+    """
+
+    boxes: tuple[tuple[int, int, int, int, int, int], ...]
+    overlap: int
+    features: int
+    spacing: int = 0
+
+
+@dataclass(frozen=True)
 class ModelHeader:
-    """The network: its lattice, its tensors by graph, and facts for the reader of ``info``."""
+    """A network: its blocks, graphs and tensors, and facts for the reader of ``info``.
+
+    Attributes
+    ----------
+    channels : tuple of int
+        Channels of the volume that it gives.
+    graphs : tuple of 3 int
+        Numbers of the trunk's, the interpolation's and the head's graph; -1 for none.
+    """
 
     name: str
-    lattice: LatticeHeader
+    lattice: LatticeHeader | BoxesHeader
     trunk: tuple[TensorHeader, ...]
     head: tuple[TensorHeader, ...]
+    channels: tuple[int, ...]
+    graphs: tuple[int, int, int] = (0, 1, 2)
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def number_of_blocks(self) -> int:
+        """Number of trunks."""
+        if isinstance(self.lattice, BoxesHeader):
+            return len(self.lattice.boxes)
+        return math.prod(self.lattice.blocks)
 
     @property
     def parameters(self) -> int:
@@ -115,18 +187,39 @@ class ModelHeader:
 
 @dataclass(frozen=True)
 class VolumeHeader:
-    """Everything a volume file says of itself."""
+    """Everything a volume file says of itself.
+
+    Attributes
+    ----------
+    models : tuple of ModelHeader
+        Networks; none where coded layers hold the whole volume.
+    masks : int
+        Number of masks.
+    """
 
     grid: ImageGrid
     arrays: tuple[ArrayHeader, ...]
-    model: ModelHeader
+    models: tuple[ModelHeader, ...] = ()
+    masks: int = 0
     times: tuple[float, ...] = ()
     encoding: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def channels(self) -> int:
-        """Number of channels of the network's output."""
+        """Number of channels of all arrays."""
         return sum(array.components for array in self.arrays)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases of all networks."""
+        return sum(model.parameters for model in self.models)
+
+    @property
+    def model_name(self) -> str:
+        """What holds the volume, for people: networks and coded layers."""
+        names = dict.fromkeys(model.name for model in self.models)
+        names |= dict.fromkeys(array.residual for array in self.arrays if array.residual)
+        return "+".join(names)
 
     @property
     def original_bytes(self) -> int:
@@ -139,42 +232,58 @@ class VolumeHeader:
         return json.dumps(self._to_json(), separators=(",", ":"), sort_keys=True).encode()
 
     def _to_json(self) -> dict[str, Any]:
-        def tensors(group: tuple[TensorHeader, ...]) -> list[Any]:
-            return [[t.name, list(t.shape), t.step, t.table] for t in group]
-
-        lattice = self.model.lattice
         return {
             "kind": "volume",
             "grid": self.grid.to_json(),
             "times": list(self.times),
-            "arrays": [
-                {
-                    "name": a.name,
-                    "dtype": a.dtype,
-                    "components": a.components,
-                    "channel": a.channel,
-                    "offset": list(a.offset),
-                    "scale": list(a.scale),
-                    "low": a.low,
-                    "high": a.high,
-                    "metrics": dict(a.metrics),
-                }
-                for a in self.arrays
-            ],
-            "model": {
-                "name": self.model.name,
-                "lattice": {
-                    "blocks": list(lattice.blocks),
-                    "overlap": lattice.overlap,
-                    "spacing": lattice.spacing,
-                    "features": lattice.features,
-                },
-                "trunk": tensors(self.model.trunk),
-                "head": tensors(self.model.head),
-                "settings": dict(self.model.settings),
-            },
+            "arrays": [_array_to_json(array) for array in self.arrays],
+            "masks": self.masks,
+            "models": [_model_to_json(model) for model in self.models],
             "encoding": dict(self.encoding),
         }
+
+
+def _array_to_json(array: ArrayHeader) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "name": array.name,
+        "dtype": array.dtype,
+        "components": array.components,
+        "channel": array.channel,
+        "offset": list(array.offset),
+        "scale": list(array.scale),
+        "low": array.low,
+        "high": array.high,
+        "metrics": dict(array.metrics),
+    }
+    if array.residual:
+        values |= {"residual": array.residual, "precision": array.precision}
+    if array.levels:
+        values["levels"] = list(array.levels)
+    if array.exact:
+        # JSON has no NaN: values that are not finite go by their names.
+        values["exact"] = [
+            [e.value if math.isfinite(e.value) else str(e.value), list(e.masks)]
+            for e in array.exact
+        ]
+    return values
+
+
+def _model_to_json(model: ModelHeader) -> dict[str, Any]:
+    lattice = model.lattice
+    values: dict[str, Any] = {
+        "name": model.name,
+        "channels": list(model.channels),
+        "graphs": list(model.graphs),
+        "lattice": {"overlap": lattice.overlap, "features": lattice.features},
+        "trunk": [[t.name, list(t.shape), t.step, t.table] for t in model.trunk],
+        "head": [[t.name, list(t.shape), t.step, t.table] for t in model.head],
+        "settings": dict(model.settings),
+    }
+    if isinstance(lattice, BoxesHeader):
+        values["lattice"]["boxes"] = [list(box) for box in lattice.boxes]
+    else:
+        values["lattice"] |= {"blocks": list(lattice.blocks), "spacing": lattice.spacing}
+    return values
 
 
 class _Fields:
@@ -205,6 +314,17 @@ class _Fields:
                 f"the file's header claims {self._where}.{key} = {value}, outside {low}..{high}"
             )
         return value
+
+    def has(self, key: str) -> bool:
+        return key in self._value
+
+    def integers(self, key: str, count: int | None, low: int, high: int) -> tuple[int, ...]:
+        value = self.items(key, MAX_CHANNELS if count is None else count)
+        if (count is not None and len(value) != count) or any(
+            type(v) is not int or not low <= v <= high for v in value
+        ):
+            raise FormatError(f"the file's header is malformed: {self._where}.{key}")
+        return tuple(value)
 
     def number(self, key: str) -> float:
         return _finite(self._get(key, (int, float)), f"{self._where}.{key}")
@@ -263,21 +383,32 @@ def parse_header(data: bytes) -> VolumeHeader:
         raise LimitError(
             f"the file claims {grid.number_of_points} voxels; the limit is {MAX_POINTS}"
         )
-    arrays = tuple(_parse_array(a) for a in root.items("arrays", MAX_ARRAYS))
-    _check_channels(arrays)
-    model = _parse_model(_Fields(root.mapping("model"), "model"))
-    _check_blocks(model.lattice, grid)
+    masks = root.integer("masks", 0, MAX_MASKS)
+    arrays = tuple(_parse_array(a, masks) for a in root.items("arrays", MAX_ARRAYS))
+    channels = _check_channels(arrays)
+    models = tuple(
+        _parse_model(_Fields(m, "model"), grid, channels) for m in root.items("models", MAX_MODELS)
+    )
+    given = {channel for model in models for channel in model.channels}
+    if any(
+        not a.residual and a.channel + i not in given for a in arrays for i in range(a.components)
+    ):
+        raise FormatError("the file's header is malformed: nothing gives the values of an array")
+    parameters = sum(model.parameters for model in models)
+    if parameters > MAX_PARAMETERS:
+        raise LimitError(f"the file claims {parameters} parameters; the limit is {MAX_PARAMETERS}")
     times = root.items("times", 1)
     return VolumeHeader(
         grid=grid,
         arrays=arrays,
-        model=model,
+        models=models,
+        masks=masks,
         times=tuple(_finite(t, "times") for t in times),
         encoding=root.mapping("encoding"),
     )
 
 
-def _parse_array(value: Any) -> ArrayHeader:
+def _parse_array(value: Any, masks: int) -> ArrayHeader:
     fields = _Fields(value, "array")
     dtype = fields.text("dtype")
     if dtype not in DTYPES:
@@ -288,6 +419,12 @@ def _parse_array(value: Any) -> ArrayHeader:
     least, most = _limits(dtype)
     if not least <= low <= high <= most:
         raise FormatError(f"the file's header claims a range that {dtype} does not have")
+    residual = fields.text("residual") if fields.has("residual") else ""
+    precision = fields.text("precision") if residual else "single"
+    if precision not in ("single", "double"):
+        raise FormatError("the file's header is malformed: array.precision")
+    levels = fields.items("levels", MAX_LEVELS) if fields.has("levels") else []
+    exact = fields.items("exact", MAX_MASKS) if fields.has("exact") else []
     return ArrayHeader(
         name=fields.text("name"),
         dtype=dtype,
@@ -298,7 +435,25 @@ def _parse_array(value: Any) -> ArrayHeader:
         low=low,
         high=high,
         metrics={key: metrics.number(key) for key in fields.mapping("metrics")},
+        residual=residual,
+        precision=precision,
+        levels=tuple(_finite(v, "levels") for v in levels),
+        exact=tuple(_parse_exact(e, components, masks, dtype) for e in exact),
     )
+
+
+def _parse_exact(value: Any, components: int, masks: int, dtype: str) -> ExactHeader:
+    if not isinstance(value, list) or len(value) != 2:
+        raise FormatError("the file's header is malformed: array.exact")
+    least, most = _limits(dtype)
+    if value[0] in ("nan", "inf", "-inf") and np.dtype(dtype).kind == "f":
+        number = float(value[0])
+    else:
+        number = _finite(value[0], "array.exact")
+        if not least <= number <= most:
+            raise FormatError(f"the file's header claims a value that {dtype} does not have")
+    fields = _Fields({"masks": value[1]}, "exact")
+    return ExactHeader(number, fields.integers("masks", components, -1, masks - 1))
 
 
 def _limits(dtype: str) -> tuple[float, float]:
@@ -307,7 +462,7 @@ def _limits(dtype: str) -> tuple[float, float]:
     return float(limits.min), float(limits.max)
 
 
-def _check_channels(arrays: tuple[ArrayHeader, ...]) -> None:
+def _check_channels(arrays: tuple[ArrayHeader, ...]) -> int:
     channel = 0
     for array in arrays:
         if array.channel != channel:
@@ -316,33 +471,60 @@ def _check_channels(arrays: tuple[ArrayHeader, ...]) -> None:
     names = {array.name for array in arrays}
     if not arrays or len(names) != len(arrays) or channel > MAX_CHANNELS:
         raise FormatError("the file's header is malformed: its arrays")
+    return channel
 
 
-def _parse_model(fields: _Fields) -> ModelHeader:
-    lattice = _Fields(fields.mapping("lattice"), "lattice")
+def _parse_model(fields: _Fields, grid: ImageGrid, channels: int) -> ModelHeader:
     trunk = tuple(_parse_tensor(t) for t in fields.items("trunk", MAX_TENSORS))
     head = tuple(_parse_tensor(t) for t in fields.items("head", MAX_TENSORS))
-    for group in (trunk, head):
-        if len({tensor.name for tensor in group}) != len(group) or not group:
-            raise FormatError("the file's header is malformed: names of its tensors")
-    parameters = sum(tensor.size for tensor in (*trunk, *head))
-    if parameters > MAX_PARAMETERS:
-        raise LimitError(f"the file claims {parameters} parameters; the limit is {MAX_PARAMETERS}")
-    blocks = lattice.triple("blocks", 1 << 12)
-    if any(len(t.shape) < 2 or t.shape[0] != math.prod(blocks) for t in trunk):
-        raise FormatError("the file's header is malformed: trunk tensors do not match its blocks")
-    return ModelHeader(
+    if len({tensor.name for tensor in (*trunk, *head)}) != len(trunk) + len(head):
+        raise FormatError("the file's header is malformed: names of its tensors")
+    trunk_graph, interpolate_graph, head_graph = fields.integers("graphs", 3, -1, MAX_MODELS * 3)
+    model = ModelHeader(
         name=fields.text("name"),
-        lattice=LatticeHeader(
-            blocks=blocks,
-            overlap=lattice.integer("overlap", 0, MAX_OVERLAP),
-            spacing=lattice.integer("spacing", 0, MAX_SPACING),
-            features=lattice.integer("features", 1, MAX_FEATURES),
-        ),
+        lattice=_parse_lattice(_Fields(fields.mapping("lattice"), "lattice"), grid),
         trunk=trunk,
         head=head,
+        channels=fields.integers("channels", None, 0, channels - 1),
+        graphs=(trunk_graph, interpolate_graph, head_graph),
         settings=fields.mapping("settings"),
     )
+    if not trunk or any(len(t.shape) < 2 or t.shape[0] != model.number_of_blocks for t in trunk):
+        raise FormatError("the file's header is malformed: trunk tensors do not match its blocks")
+    if not model.channels or len(set(model.channels)) != len(model.channels):
+        raise FormatError("the file's header is malformed: model.channels")
+    if (
+        trunk_graph < 0
+        or (interpolate_graph < 0) != (model.lattice.spacing == 0)
+        or (head_graph < 0) != (not head)
+        or (head_graph < 0 and model.lattice.features != len(model.channels))
+    ):
+        raise FormatError("the file's header is malformed: model.graphs")
+    return model
+
+
+def _parse_lattice(fields: _Fields, grid: ImageGrid) -> LatticeHeader | BoxesHeader:
+    features = fields.integer("features", 1, MAX_FEATURES)
+    overlap = fields.integer("overlap", 0, MAX_OVERLAP)
+    if not fields.has("boxes"):
+        lattice = LatticeHeader(
+            blocks=fields.triple("blocks", 1 << 12),
+            overlap=overlap,
+            spacing=fields.integer("spacing", 0, MAX_SPACING),
+            features=features,
+        )
+        _check_blocks(lattice, grid)
+        return lattice
+    boxes = []
+    for item in fields.items("boxes", MAX_BOXES):
+        x, y, z, nx, ny, nz = _Fields({"box": item}, "lattice").integers("box", 6, 0, 1 << 31)
+        for first, size, voxels in zip((x, y, z), (nx, ny, nz), grid.dimensions, strict=True):
+            if size < 1 or first + size > voxels:
+                raise FormatError("the file's header claims a block outside its volume")
+        boxes.append((x, y, z, nx, ny, nz))
+    if not boxes:
+        raise FormatError("the file's header is malformed: lattice.boxes")
+    return BoxesHeader(tuple(boxes), overlap, features)
 
 
 def _check_blocks(lattice: LatticeHeader, grid: ImageGrid) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,46 +15,92 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrvis.bitstream import IntegerDecoder, IntegerEncoder
-from inrvis.container.header import TensorHeader, VolumeHeader, parse_header
+from inrvis.container.header import ModelHeader, TensorHeader, VolumeHeader, parse_header
 from inrvis.container.sections import deflate, file_image, inflate, read_sections
 from inrvis.errors import FormatError, LimitError
 
-GRAPHS = ("trunk", "interpolate", "head")
+# Coded layers are cut into chunks of at most this many voxels a side.
+CHUNK_SIDE = 256
 Integers = Mapping[str, NDArray[np.integer[Any]]]
+Weights = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A network as stored: graphs (None for one that is not needed) and dequantised weights."""
+
+    header: ModelHeader
+    graphs: tuple[bytes, bytes | None, bytes | None]
+    trunk: Weights
+    head: Weights
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a writer puts into a file beside the header.
+
+    Attributes
+    ----------
+    graphs : sequence of bytes
+        Distinct ONNX models; the header's models name them by number.
+    tensors : sequence of mapping
+        Integers of the tensors of each model, by name.
+    residuals : sequence of bytes
+        Streams of coded layers: by array, component and chunk.
+    masks : sequence of bytes
+        Streams of masks: by mask and chunk.
+    """
+
+    graphs: Sequence[bytes] = ()
+    tensors: Sequence[Integers] = ()
+    residuals: Sequence[bytes] = ()
+    masks: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True)
 class StoredVolume:
-    """What a volume file holds, decoded to weights but not to voxels."""
+    """What a volume file holds, decoded to weights but not to voxels.
+
+    Attributes
+    ----------
+    residuals : dict
+        Array name to the streams of its layer: one tuple of chunks for each component.
+    masks : tuple
+        Streams of each mask's chunks.
+    """
 
     header: VolumeHeader
-    graphs: tuple[bytes, ...]
-    trunk: dict[str, NDArray[np.float32]]
-    head: dict[str, NDArray[np.float32]]
+    models: tuple[StoredModel, ...]
+    residuals: Mapping[str, tuple[tuple[bytes, ...], ...]]
+    masks: tuple[tuple[bytes, ...], ...]
     encoded_bytes: int
 
 
-def code_weights(header: VolumeHeader, trunk: Integers, head: Integers) -> bytes:
+def number_of_chunks(dimensions: Sequence[int]) -> int:
+    """Chunks that a coded layer of a volume consists of."""
+    return math.prod(-(-n // CHUNK_SIDE) for n in dimensions)
+
+
+def code_weights(header: VolumeHeader, tensors: Sequence[Integers]) -> bytes:
     """Entropy-code the integers of all tensors, in the header's order, as one stream."""
     coder = IntegerEncoder()
-    for group, integers in ((header.model.trunk, trunk), (header.model.head, head)):
-        for tensor in group:
+    for model, integers in zip(header.models, tensors, strict=True):
+        for tensor in (*model.trunk, *model.head):
             coder.put(integers[tensor.name], tensor.table)
     return coder.finish()
 
 
-def volume_image(
-    header: VolumeHeader, graphs: Sequence[bytes], trunk: Integers, head: Integers
-) -> bytes:
+def volume_image(header: VolumeHeader, contents: Contents) -> bytes:
     """Return the whole file of a volume."""
-    packed = b"".join(struct.pack("<I", len(graph)) + graph for graph in graphs)
-    return file_image(
-        {
-            "header": deflate(header.to_bytes()),
-            "graphs": deflate(packed),
-            "weights": code_weights(header, trunk, head),
-        }
-    )
+    sections = {"header": deflate(header.to_bytes())}
+    if header.models:
+        sections["graphs"] = deflate(_join(contents.graphs))
+        sections["weights"] = code_weights(header, contents.tensors)
+    if contents.residuals:
+        sections["residuals"] = _join(contents.residuals)
+    if contents.masks:
+        sections["masks"] = _join(contents.masks)
+    return file_image(sections)
 
 
 def read_volume(path: str | os.PathLike[str]) -> StoredVolume:
@@ -64,34 +112,59 @@ def read_volume(path: str | os.PathLike[str]) -> StoredVolume:
         If it is not a sound file of a known version.
     """
     sections = read_sections(path)
-    for name in ("header", "graphs", "weights"):
-        if name not in sections:
-            raise FormatError(f"{path} has no section {name!r}")
-    header = parse_header(inflate(sections["header"], "header"))
+    header = parse_header(inflate(_section(sections, "header", path), "header"))
+    models: tuple[StoredModel, ...] = ()
+    if header.models:
+        graphs = _split(inflate(_section(sections, "graphs", path), "graphs"), "graphs")
+        weights = _read_weights(header, _section(sections, "weights", path), path)
+        models = tuple(
+            _stored_model(model, graphs, integers)
+            for model, integers in zip(header.models, weights, strict=True)
+        )
+    chunks = number_of_chunks(header.grid.dimensions)
+    coded = [array for array in header.arrays if array.residual]
+    wanted = chunks * sum(array.components for array in coded)
+    residuals = _split(sections.get("residuals", b""), "residuals", wanted)
+    masks = _split(sections.get("masks", b""), "masks", chunks * header.masks)
+    layers = iter(residuals)
+    return StoredVolume(
+        header,
+        models,
+        {
+            array.name: tuple(tuple(islice(layers, chunks)) for _ in range(array.components))
+            for array in coded
+        },
+        tuple(tuple(masks[i : i + chunks]) for i in range(0, len(masks), chunks)),
+        Path(path).stat().st_size,
+    )
+
+
+def _section(sections: Mapping[str, bytes], name: str, path: str | os.PathLike[str]) -> bytes:
+    if name not in sections:
+        raise FormatError(f"{path} has no section {name!r}")
+    return sections[name]
+
+
+def _read_weights(
+    header: VolumeHeader, data: bytes, path: str | os.PathLike[str]
+) -> list[dict[str, NDArray[np.int64]]]:
     # Few streams spend less than an eighth of a bit on a weight; a claim far beyond it is no
     # file of ours, and would cost memory out of all proportion.
-    if header.model.parameters > 4096 + 64 * len(sections["weights"]):
-        raise LimitError(
-            f"{path} claims {header.model.parameters} weights, more than its stream holds"
-        )
-    graphs = _unpack_graphs(inflate(sections["graphs"], "graphs"))
+    if header.parameters > 4096 + 64 * len(data):
+        raise LimitError(f"{path} claims {header.parameters} weights, more than its stream holds")
     try:
-        stream = IntegerDecoder(sections["weights"])
-        trunk = {t.name: _take(stream, t) for t in header.model.trunk}
-        head = {t.name: _take(stream, t) for t in header.model.head}
+        stream = IntegerDecoder(data)
+        weights = [
+            {t.name: _take(stream, t) for t in (*model.trunk, *model.head)}
+            for model in header.models
+        ]
     except ValueError as error:
         raise FormatError(f"{path}: section 'weights' is damaged: {error}") from error
     # A range decoder reads anything, and reads on past the end: only coding again tells whether
     # these integers are what the stream holds, no more and no less.
-    if code_weights(header, trunk, head) != sections["weights"]:
+    if code_weights(header, weights) != data:
         raise FormatError(f"{path}: section 'weights' does not hold the tensors of the header")
-    return StoredVolume(
-        header,
-        graphs,
-        {t.name: _dequantise(trunk[t.name], t) for t in header.model.trunk},
-        {t.name: _dequantise(head[t.name], t) for t in header.model.head},
-        Path(path).stat().st_size,
-    )
+    return weights
 
 
 def _take(stream: IntegerDecoder, tensor: TensorHeader) -> NDArray[np.int64]:
@@ -102,16 +175,38 @@ def _dequantise(integers: NDArray[np.int64], tensor: TensorHeader) -> NDArray[np
     return np.asarray(integers * tensor.step, dtype=np.float32)
 
 
-def _unpack_graphs(data: bytes) -> tuple[bytes, ...]:
-    graphs = []
-    for _ in GRAPHS:
-        if len(data) < 4:
-            raise FormatError("the graphs section is cut short")
-        (length,) = struct.unpack_from("<I", data)
-        graphs.append(data[4 : 4 + length])
-        if len(graphs[-1]) != length:
-            raise FormatError("the graphs section is cut short")
-        data = data[4 + length :]
-    if data:
-        raise FormatError("the graphs section holds more than its graphs")
-    return tuple(graphs)
+def _stored_model(
+    model: ModelHeader, graphs: Sequence[bytes], integers: Mapping[str, NDArray[np.int64]]
+) -> StoredModel:
+    if max(model.graphs) >= len(graphs):
+        raise FormatError("the file's header names a graph that is not there")
+    trunk, interpolate, head = model.graphs
+    return StoredModel(
+        model,
+        (
+            graphs[trunk],
+            graphs[interpolate] if interpolate >= 0 else None,
+            graphs[head] if head >= 0 else None,
+        ),
+        {t.name: _dequantise(integers[t.name], t) for t in model.trunk},
+        {t.name: _dequantise(integers[t.name], t) for t in model.head},
+    )
+
+
+def _join(records: Sequence[bytes]) -> bytes:
+    return b"".join(struct.pack("<I", len(record)) + record for record in records)
+
+
+def _split(data: bytes, what: str, number: int | None = None) -> list[bytes]:
+    """Records of a section; FormatError if it does not consist of ``number`` of them."""
+    records, position = [], 0
+    while position < len(data):
+        length = int.from_bytes(data[position : position + 4], "little")
+        position += 4
+        if position + length > len(data):
+            raise FormatError(f"the {what} section is cut short")
+        records.append(data[position : position + length])
+        position += length
+    if number is not None and len(records) != number:
+        raise FormatError(f"the {what} section holds {len(records)} records and not {number}")
+    return records

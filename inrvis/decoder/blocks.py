@@ -7,7 +7,7 @@ so the field is continuous across block faces.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inrvis.container.header import LatticeHeader
+from inrvis.container.header import BoxesHeader, LatticeHeader
 
 Positions = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
 
@@ -104,11 +104,18 @@ class Axis:
         return knots, weights
 
 
+Runs = tuple[tuple[slice, NDArray[np.float32]], ...]
+
+
 @dataclass(frozen=True)
 class Blocks:
-    """The blocks of a volume: one :class:`Axis` each for x, y and z."""
+    """The blocks of a volume: one :class:`Axis` each for x, y and z.
+
+    Their weights sum to one at every position.
+    """
 
     axes: tuple[Axis, Axis, Axis]
+    partial = False
 
     @classmethod
     def of(cls, dimensions: tuple[int, int, int], header: LatticeHeader) -> Blocks:
@@ -119,10 +126,10 @@ class Blocks:
         )
         return cls((x, y, z))
 
-    def flat(self, block: tuple[int, int, int]) -> int:
-        """Position of ``block`` (x, y, z) in the order of the file: x fastest."""
+    def at(self, block: int) -> tuple[int, int, int]:
+        """Place (x, y, z) of a block in the order of the file: x fastest."""
         x, y, _ = self.axes
-        return block[0] + x.blocks * (block[1] + y.blocks * block[2])
+        return block % x.blocks, block // x.blocks % y.blocks, block // (x.blocks * y.blocks)
 
     @property
     def extent(self) -> float:
@@ -132,12 +139,112 @@ class Blocks:
         )
         return max(longest, 1) / 2
 
+    def domain(self, block: int) -> list[tuple[int, int]]:
+        """First and last voxel along x, y and z of a block's domain, its overlaps included."""
+        return [axis.domain(b) for axis, b in zip(self.axes, self.at(block), strict=True)]
+
     def coordinates(self, axis: int, block: int, positions: Positions) -> NDArray[np.float32]:
         """Network coordinates of voxel ``positions``: 0 in the middle of the block's domain."""
-        first, last = self.axes[axis].domain(block)
+        first, last = self.domain(block)[axis]
         return ((positions - (first + last) / 2) / self.extent).astype(np.float32)
 
-    def __iter__(self) -> Iterator[tuple[int, int, int]]:
-        """Every block (x, y, z), in the order of the file."""
+    def covering(self, positions: Sequence[Positions]) -> Iterator[tuple[int, Runs]]:
+        """Blocks with weight on a box: for each axis their run of positions, and the weights."""
+        runs = [list(a.runs(p)) for a, p in zip(self.axes, positions, strict=True)]
+        x, y, _ = self.axes
+        for (bx, sx, wx), (by, sy, wy), (bz, sz, wz) in product(*runs):
+            yield bx + x.blocks * (by + y.blocks * bz), ((sx, wx), (sy, wy), (sz, wz))
+
+    def near(self, positions: Positions) -> Iterator[tuple[int, NDArray[np.floating[Any]]]]:
+        """Blocks with weight at some of ``positions`` (n, 3), and the weights (n,)."""
+        nearby = (axis.near(positions[:, i]) for i, axis in enumerate(self.axes))
+        x, y, _ = self.axes
+        for bx, by, bz in product(*nearby):
+            weight = np.ones(len(positions))
+            for i, (axis, b) in enumerate(zip(self.axes, (bx, by, bz), strict=True)):
+                weight *= axis.weight(b, positions[:, i])
+            if weight.any():
+                yield bx + x.blocks * (by + y.blocks * bz), weight
+
+    def __len__(self) -> int:
         x, y, z = (axis.blocks for axis in self.axes)
-        return ((i, j, k) for k, j, i in product(range(z), range(y), range(x)))
+        return x * y * z
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Blocks of any size, such as the leaves of an octree.
+
+    A block's weight falls from one to zero around each of its faces that is not a face of the
+    volume. Where more than two blocks meet weights need not sum to one: a reader divides by
+    their sum.
+    """
+
+    dimensions: tuple[int, int, int]
+    header: BoxesHeader
+    partial = True
+
+    def __len__(self) -> int:
+        return len(self.header.boxes)
+
+    def domain(self, block: int) -> list[tuple[int, int]]:
+        """First and last voxel along x, y and z of a block's domain, its overlaps included."""
+        box, overlap = self.header.boxes[block], self.header.overlap
+        return [
+            (max(first - overlap, 0), min(first + size - 1 + overlap, voxels - 1))
+            for first, size, voxels in zip(box[:3], box[3:], self.dimensions, strict=True)
+        ]
+
+    def weight(self, axis: int, block: int, positions: Positions) -> Positions:
+        """Blending weight of ``block`` along one axis."""
+        box, overlap = self.header.boxes[block], self.header.overlap
+        first, size = box[axis], box[axis + 3]
+        last = first + size - 1
+        ramp = max(2 * overlap - 1, 1)
+        reach = overlap or 0.5
+        inside = (positions >= first - reach) & (positions <= last + reach)
+        weights = inside.astype(np.float64)
+        if not overlap:
+            return weights
+        if first > 0:
+            weights = np.minimum(weights, np.clip((positions - first + overlap) / ramp, 0, 1))
+        if last < self.dimensions[axis] - 1:
+            weights = np.minimum(weights, np.clip((last + overlap - positions) / ramp, 0, 1))
+        return weights
+
+    def coordinates(self, axis: int, block: int, positions: Positions) -> NDArray[np.float32]:
+        """Network coordinates of voxel ``positions``: -1 to 1 over the block's domain."""
+        first, last = self.domain(block)[axis]
+        half = max(last - first, 1) / 2
+        return ((positions - (first + last) / 2) / half).astype(np.float32)
+
+    def covering(self, positions: Sequence[Positions]) -> Iterator[tuple[int, Runs]]:
+        """As of `Blocks`."""
+        for block in range(len(self)):
+            runs = []
+            for axis, along in enumerate(positions):
+                weights = self.weight(axis, block, along)
+                (inside,) = np.nonzero(weights)
+                if len(inside):
+                    run = slice(int(inside[0]), int(inside[-1]) + 1)
+                    runs.append((run, weights[run].astype(np.float32)))
+            if len(runs) == 3:
+                yield block, tuple(runs)
+
+    def near(self, positions: Positions) -> Iterator[tuple[int, NDArray[np.floating[Any]]]]:
+        """As of `Blocks`."""
+        for block in range(len(self)):
+            weight = np.ones(len(positions))
+            for axis in range(3):
+                weight *= self.weight(axis, block, positions[:, axis])
+            if weight.any():
+                yield block, weight
+
+
+def blocks_of(
+    dimensions: tuple[int, int, int], header: LatticeHeader | BoxesHeader
+) -> Blocks | Boxes:
+    """Geometry of a model's blocks on a volume with ``dimensions`` (nx, ny, nz)."""
+    if isinstance(header, BoxesHeader):
+        return Boxes(dimensions, header)
+    return Blocks.of(dimensions, header)

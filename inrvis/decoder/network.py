@@ -2,127 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inrvis.decoder.blocks import Blocks, Positions
+from inrvis.container.header import ArrayHeader
+from inrvis.container.volume_file import StoredModel
+from inrvis.decoder.blocks import Boxes, Positions, blocks_of
 from inrvis.decoder.sessions import Device, Graph
 from inrvis.errors import GraphError
 
-Weights = Mapping[str, NDArray[np.float32]]
-Index = tuple[int, int, int]
 # Evaluations a call, so that the activations of a layer stay in the cache of one core.
 _BATCH = 2048
 _CUDA_BATCH = 1 << 20
 
 
 class Network:
-    """The trunks and the head of a volume.
+    """One network: the trunks of its blocks and, if it has one, the head that they share.
 
     Parameters
     ----------
-    graphs : sequence of bytes
-        ONNX models ``trunk``, ``interpolate`` and ``head``, in this order.
-    trunk, head : mapping of str to ndarray
-        Weights by input name; those of the trunk carry a leading block axis.
-    blocks : Blocks
-        Geometry of the blocks.
-    features, channels : int
-        Outputs of a trunk and of the head.
+    stored : StoredModel
+        Graphs and weights; those of the trunk carry a leading block axis.
+    dimensions : tuple of 3 int
+        Voxels of the volume along x, y, z.
     device : {"auto", "cpu", "cuda"}
         Where to run.
     """
 
     def __init__(
-        self,
-        graphs: Sequence[bytes],
-        trunk: Weights,
-        head: Weights,
-        blocks: Blocks,
-        *,
-        features: int,
-        channels: int,
-        device: Device,
+        self, stored: StoredModel, dimensions: tuple[int, int, int], device: Device
     ) -> None:
-        trunk_graph, interpolate_graph, head_graph = graphs
-        self._trunk, self._head = Graph(trunk_graph, device), Graph(head_graph, device)
-        self._interpolate = Graph(interpolate_graph, device, reshape=True)
-        self._trunk_weights, self._head_weights = trunk, head
-        self._blocks, self._features, self._channels = blocks, features, channels
-        self._direct = blocks.axes[0].spacing == 0
+        self.channels = list(stored.header.channels)
+        self._features = stored.header.lattice.features
+        self._blocks = blocks_of(dimensions, stored.header.lattice)
+        trunk, interpolate, head = stored.graphs
+        self._trunk = _graph(trunk, device, {"coordinates", *stored.trunk})
+        self._interpolate = self._head = None
+        if interpolate is not None:
+            weights = {"weights_x", "weights_y", "weights_z"}
+            self._interpolate = _graph(interpolate, device, {"lattice", *weights}, reshape=True)
+        if head is not None:
+            self._head = _graph(head, device, {"features", *stored.head})
+        self._trunk_weights, self._head_weights = stored.trunk, stored.head
+        self.partial = self._blocks.partial
         self.device = self._trunk.device
         self._batch = _BATCH if self.device == "cpu" else _CUDA_BATCH
-        for graph, inputs in (
-            (self._trunk, {"coordinates", *trunk}),
-            (self._interpolate, {"lattice", "weights_x", "weights_y", "weights_z"}),
-            (self._head, {"features", *head}),
-        ):
-            if set(graph.inputs) != inputs:
-                raise GraphError("the file's graphs and its tensors do not belong together")
 
-    def box(self, positions: Sequence[Positions]) -> NDArray[np.float32]:
-        """Channels at the Cartesian product of voxel ``positions`` along x, y and z.
+    def add_box(self, positions: Sequence[Positions], sums: Sums) -> None:
+        """Add this network's part on the Cartesian product of ``positions`` along x, y and z.
 
-        Returns
-        -------
-        ndarray of float32, shape (channels, nz, ny, nx)
+        Sums have the shapes (channels, nz, ny, nx) and (nz, ny, nx).
         """
-        shape = tuple(len(p) for p in reversed(positions))
-        runs = [list(a.runs(p)) for a, p in zip(self._blocks.axes, positions, strict=True)]
-        result: NDArray[np.float32] | None = None
-        for (bx, x, wx), (by, y, wy), (bz, z, wz) in product(*runs):
+        for block, runs in self._blocks.covering(positions):
+            (x, wx), (y, wy), (z, wz) = runs
             part = [p[s] for p, s in zip(positions, (x, y, z), strict=True)]
-            values = self._block_box((bx, by, bz), part)
-            if values.shape[1:] == shape and all((w == 1).all() for w in (wx, wy, wz)):
-                return values
-            if result is None:
-                result = np.zeros((len(values), *shape), dtype=np.float32)
-            result[:, z, y, x] += values * (wz[:, None, None] * wy[:, None] * wx)
-        if result is None:
-            raise GraphError("the file's blocks do not cover its volume")
-        return result
+            weight = wz[:, None, None] * wy[:, None] * wx
+            sums.add(self, (z, y, x), self._block_box(block, part), weight)
 
-    def points(self, positions: Positions) -> NDArray[np.float32]:
-        """Channels at voxel ``positions``, shape (n, 3) in the order x, y, z.
+    def add_points(self, positions: Positions, sums: Sums) -> None:
+        """Add this network's part at ``positions``, shape (n, 3) in the order x, y, z.
 
-        Returns
-        -------
-        ndarray of float32, shape (channels, n)
+        Sums have the shapes (channels, n) and (n,).
         """
-        result: NDArray[np.float32] | None = None
-        axes = self._blocks.axes
-        near_x, near_y, near_z = (a.near(positions[:, i]) for i, a in enumerate(axes))
-        for block in product(near_x, near_y, near_z):
-            weight = np.ones(len(positions))
-            for i, (axis, b) in enumerate(zip(axes, block, strict=True)):
-                weight *= axis.weight(b, positions[:, i])
+        for block, weight in self._blocks.near(positions):
             (inside,) = np.nonzero(weight)
-            if len(inside) == 0:
-                continue
             values = self._block_points(block, positions[inside])
-            if result is None:
-                result = np.zeros((len(values), len(positions)), dtype=np.float32)
-            result[:, inside] += values * weight[inside].astype(np.float32)
-        if result is None:
-            raise GraphError("the file's blocks do not cover its volume")
-        return result
+            sums.add(self, (inside,), values, weight[inside].astype(np.float32))
 
-    def _block_box(self, block: Index, positions: Sequence[Positions]) -> NDArray[np.float32]:
+    def _block_box(self, block: int, positions: Sequence[Positions]) -> NDArray[np.float32]:
         shape = [len(p) for p in reversed(positions)]
-        if self._direct:
+        if self._interpolate is None or isinstance(self._blocks, Boxes):
             channels = self._values(self._features_on(block, positions))
             return channels.reshape(-1, *shape)
-        axes = self._blocks.axes
+        axes, place = self._blocks.axes, self._blocks.at(block)
         knots, weights = zip(
-            *(a.interpolation(b, p) for a, b, p in zip(axes, block, positions, strict=True)),
+            *(a.interpolation(b, p) for a, b, p in zip(axes, place, positions, strict=True)),
             strict=True,
         )
         where = [
             a.domain(b)[0] + k * float(a.spacing)
-            for a, b, k in zip(axes, block, knots, strict=True)
+            for a, b, k in zip(axes, place, knots, strict=True)
         ]
         lattice = self._features_on(block, where)
         features = self._interpolate(
@@ -135,14 +98,14 @@ class Network:
         )
         return self._values(features).reshape(-1, *shape)
 
-    def _block_points(self, block: Index, positions: Positions) -> NDArray[np.float32]:
-        if self._direct:
+    def _block_points(self, block: int, positions: Positions) -> NDArray[np.float32]:
+        if self._interpolate is None or isinstance(self._blocks, Boxes):
             return self._values(self._features_at(block, positions))
-        axes = self._blocks.axes
+        axes, place = self._blocks.axes, self._blocks.at(block)
         lower, fraction = zip(
             *(
                 a.cells(b, positions[:, i])
-                for i, (a, b) in enumerate(zip(axes, block, strict=True))
+                for i, (a, b) in enumerate(zip(axes, place, strict=True))
             ),
             strict=True,
         )
@@ -156,7 +119,7 @@ class Network:
             return_inverse=True,
         )
         distinct = np.stack(np.unravel_index(keys, tuple(sides)), axis=-1)
-        first = np.array([a.domain(b)[0] for a, b in zip(axes, block, strict=True)])
+        first = np.array([low for low, _ in self._blocks.domain(block)])
         knots = self._features_at(block, first + distinct * float(axes[0].spacing))
         where = where.reshape(len(positions), 8)
         features = np.zeros((len(knots), len(positions)), dtype=np.float32)
@@ -167,24 +130,20 @@ class Network:
             features += weight.astype(np.float32) * knots[:, where[:, column]]
         return self._values(features)
 
-    def _features_on(self, block: Index, positions: Sequence[Positions]) -> NDArray[np.float32]:
+    def _features_on(self, block: int, positions: Sequence[Positions]) -> NDArray[np.float32]:
         """Trunk outputs (features, n) on a Cartesian product, x fastest."""
-        x, y, z = (
-            self._blocks.coordinates(i, b, p)
-            for i, (b, p) in enumerate(zip(block, positions, strict=True))
-        )
+        x, y, z = (self._blocks.coordinates(i, block, p) for i, p in enumerate(positions))
         grid = np.empty((3, len(z), len(y), len(x)), dtype=np.float32)
         grid[0], grid[1], grid[2] = x, y[:, None], z[:, None, None]
         return self._run_trunk(block, grid.reshape(3, -1))
 
-    def _features_at(self, block: Index, positions: Positions) -> NDArray[np.float32]:
+    def _features_at(self, block: int, positions: Positions) -> NDArray[np.float32]:
         """Trunk outputs (features, n) at positions (n, 3)."""
-        grid = [self._blocks.coordinates(i, b, positions[:, i]) for i, b in enumerate(block)]
+        grid = [self._blocks.coordinates(i, block, positions[:, i]) for i in range(3)]
         return self._run_trunk(block, np.stack(grid))
 
-    def _run_trunk(self, block: Index, coordinates: NDArray[np.float32]) -> NDArray[np.float32]:
-        index = self._blocks.flat(block)
-        weights = {name: tensor[index] for name, tensor in self._trunk_weights.items()}
+    def _run_trunk(self, block: int, coordinates: NDArray[np.float32]) -> NDArray[np.float32]:
+        weights = {name: tensor[block] for name, tensor in self._trunk_weights.items()}
         number = coordinates.shape[1]
         features = np.empty((self._features, number), dtype=np.float32)
         for i in range(0, number, self._batch):
@@ -196,7 +155,98 @@ class Network:
         return features
 
     def _values(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self._head is None:
+            return features
         values = self._head({"features": features, **self._head_weights})
-        if values.shape != (self._channels, features.shape[1]):
+        if values.shape != (len(self.channels), features.shape[1]):
             raise GraphError("the file's head graph gives values of the wrong shape")
         return values
+
+
+def _graph(data: bytes, device: Device, inputs: set[str], *, reshape: bool = False) -> Graph:
+    graph = Graph(data, device, reshape=reshape)
+    if set(graph.inputs) != inputs:
+        raise GraphError("the file's graphs and its tensors do not belong together")
+    return graph
+
+
+class Sums:
+    """Weighted sums of what networks give, and sums of the weights where these may not be one."""
+
+    def __init__(self, networks: Sequence[Network], channels: int, shape: tuple[int, ...]) -> None:
+        self._values = np.zeros((channels, *shape), dtype=np.float32)
+        self._weights = {
+            tuple(n.channels): np.zeros(shape, dtype=np.float32) for n in networks if n.partial
+        }
+
+    def add(
+        self,
+        network: Network,
+        where: tuple[slice, ...] | tuple[NDArray[np.int64]],
+        values: NDArray[np.float32],
+        weight: NDArray[np.float32],
+    ) -> None:
+        """Add ``values``, shape (channels, ...), times ``weight``, at ``where``."""
+        for channel, row in zip(network.channels, values, strict=True):
+            self._values[(channel, *where)] += row * weight
+        if network.partial:
+            self._weights[tuple(network.channels)][where] += weight
+
+    def means(self) -> NDArray[np.float32]:
+        """Channels, shape (channels, ...)."""
+        for channels, weights in self._weights.items():
+            if not (weights > 0).all():
+                raise GraphError("the file's blocks do not cover its volume")
+            for channel in channels:
+                self._values[channel] /= weights
+        return self._values
+
+
+class Networks:
+    """All networks of a volume."""
+
+    def __init__(
+        self,
+        models: Sequence[StoredModel],
+        dimensions: tuple[int, int, int],
+        channels: int,
+        device: Device,
+    ) -> None:
+        self._networks = [Network(model, dimensions, device) for model in models]
+        self._channels = channels
+
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Where they run."""
+        return "cuda" if any(n.device == "cuda" for n in self._networks) else "cpu"
+
+    def give(self, array: ArrayHeader) -> bool:
+        """Whether a network gives a component of ``array``."""
+        own = range(array.channel, array.channel + array.components)
+        return any(channel in own for n in self._networks for channel in n.channels)
+
+    def box(self, positions: Sequence[Positions]) -> NDArray[np.float32]:
+        """Channels at the Cartesian product of voxel ``positions`` along x, y and z.
+
+        Returns
+        -------
+        ndarray of float32, shape (channels, nz, ny, nx)
+            Zero in channels that no network gives.
+        """
+        shape = tuple(len(p) for p in reversed(positions))
+        sums = Sums(self._networks, self._channels, shape)
+        for network in self._networks:
+            network.add_box(positions, sums)
+        return sums.means()
+
+    def points(self, positions: Positions) -> NDArray[np.float32]:
+        """Channels at voxel ``positions``, shape (n, 3) in the order x, y, z.
+
+        Returns
+        -------
+        ndarray of float32, shape (channels, n)
+        """
+        sums = Sums(self._networks, self._channels, (len(positions),))
+        for network in self._networks:
+            network.add_points(positions, sums)
+        return sums.means()

@@ -55,9 +55,10 @@ class Graph:
 
     def __init__(self, data: bytes, device: Device, *, reshape: bool = False) -> None:
         check_graph(data, reshape=reshape)
-        providers = [_PROVIDERS["cpu"]]
+        providers: list[tuple[str, dict[str, str]]] = [(_PROVIDERS["cpu"], {})]
         if device != "cpu" and _PROVIDERS["cuda"] in onnxruntime.get_available_providers():
-            providers.insert(0, _PROVIDERS["cuda"])
+            # TF32 keeps ten bits of a product's factors: error bounds would not hold.
+            providers.insert(0, (_PROVIDERS["cuda"], {"use_tf32": "0"}))
         try:
             self._session = onnxruntime.InferenceSession(data, _options(), providers=providers)
         except Exception as error:  # ONNX Runtime's own classes have no common base

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inrvis import residual
+from inrvis.bitstream.masks import decode_mask
 from inrvis.container.header import ArrayHeader, VolumeHeader
 from inrvis.container.volume_file import read_volume
-from inrvis.decoder.blocks import Blocks
-from inrvis.decoder.network import Network
+from inrvis.decoder.layers import ChunkCache, Chunks, Layer, chunk_order, trilinear
+from inrvis.decoder.network import Networks
 from inrvis.decoder.sessions import Device, check_device, cores
 from inrvis.decoder.tiles import TileCache, tiles
+from inrvis.decoder.values import base_values, final_values, working_type
 from inrvis.errors import ArrayNotFoundError, UsageError
 from inrvis.grid import ImageGrid
 
+Layers = Literal["all", "base"]
 Progress = Callable[[float], bool | None]
 _WAVE = 4096
 
@@ -45,17 +50,28 @@ class Volume:
         self.header: VolumeHeader = stored.header
         self.grid: ImageGrid = stored.header.grid
         self.encoded_bytes = stored.encoded_bytes
-        lattice = stored.header.model.lattice
-        self._network = Network(
-            stored.graphs,
-            stored.trunk,
-            stored.head,
-            Blocks.of(self.grid.dimensions, lattice),
-            features=lattice.features,
-            channels=stored.header.channels,
-            device=device,
-        )
-        self.device = self._network.device
+        self._networks = Networks(stored.models, self.grid.dimensions, self.header.channels, device)
+        self._chunks = Chunks(self.grid.dimensions)
+        self._layers = ChunkCache()
+        self._residuals = {
+            array.name: [
+                Layer(
+                    self._chunks,
+                    streams,
+                    partial(_decode_residual, array.residual, working_type(array)),
+                    working_type(array),
+                    self._layers,
+                )
+                for streams in stored.residuals[array.name]
+            ]
+            for array in self.header.arrays
+            if array.residual
+        }
+        self._masks = [
+            Layer(self._chunks, streams, decode_mask, np.dtype(bool), self._layers)
+            for streams in stored.masks
+        ]
+        self.device: Literal["cpu", "cuda"] = self._networks.device
         self._cache = TileCache()
 
     def __enter__(self) -> Self:
@@ -70,8 +86,9 @@ class Volume:
         self.close()
 
     def close(self) -> None:
-        """Let go of cached tiles; the file itself is already closed."""
+        """Let go of what is cached; the file itself is already closed."""
         self._cache.clear()
+        self._layers.clear()
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -104,6 +121,7 @@ class Volume:
         *,
         extent: Sequence[int] | None = None,
         stride: int = 1,
+        layers: Layers = "all",
         progress: Progress | None = None,
     ) -> NDArray[Any]:
         """Decode an array.
@@ -117,6 +135,9 @@ class Volume:
             default.
         stride : int
             Take every ``stride``-th point from the start of ``extent``.
+        layers : {"all", "base"}
+            Whether to add the residual; without it an array of a network is a preview, for which
+            no error bound holds. Arrays that no network gives are the same in both.
         progress : callable, optional
             Called with the fraction done; decoding stops early if it returns False, and the rest
             of the array stays zero.
@@ -132,7 +153,11 @@ class Volume:
             If asked for what is not there.
         """
         return self.decode_arrays(
-            [self.array(array).name], extent=extent, stride=stride, progress=progress
+            [self.array(array).name],
+            extent=extent,
+            stride=stride,
+            layers=layers,
+            progress=progress,
         )[0]
 
     def decode_arrays(
@@ -141,9 +166,12 @@ class Volume:
         *,
         extent: Sequence[int] | None = None,
         stride: int = 1,
+        layers: Layers = "all",
         progress: Progress | None = None,
     ) -> list[NDArray[Any]]:
-        """Decode several arrays in one pass over the network; see :meth:`decode`."""
+        """Decode several arrays in one pass over the networks; see :meth:`decode`."""
+        if layers not in ("all", "base"):
+            raise UsageError(f"unknown layers {layers!r}: choose all or base")
         self.grid.subgrid(extent, stride)  # checks both
         wanted = [self.array(name) for name in arrays]
         box = self.grid.check_extent(extent) if extent is not None else self.grid.extent
@@ -157,13 +185,18 @@ class Volume:
             for a in wanted
         ]
         jobs = tiles(positions, stride, self.device)
+        if self._residuals or self._masks:
+            # One chunk after the other: only few of them are kept decoded.
+            jobs.sort(key=lambda tile: chunk_order(tile, positions, self._chunks))
         stopped = False
 
         def work(tile: tuple[slice, slice, slice]) -> None:
             if stopped:
                 return
             part = [p[s] for p, s in zip(positions, reversed(tile), strict=True)]
-            for output, values in zip(outputs, self._tile(wanted, part, stride), strict=True):
+            for output, values in zip(
+                outputs, self._tile(wanted, part, stride, layers), strict=True
+            ):
                 output[tile] = values
 
         workers = cores() if self.device == "cpu" else 1
@@ -180,20 +213,57 @@ class Volume:
                 raise
         return outputs
 
+    def channels(self) -> NDArray[np.float32]:
+        """Channels of all arrays as the networks give them, shape (channels, nz, ny, nx).
+
+        Tiles are cut as in `decode`, so that their values are those that it starts from.
+        """
+        positions = [np.arange(n) for n in self.grid.dimensions]
+        result = np.zeros((self.header.channels, *self.grid.shape), dtype=np.float32)
+
+        def work(tile: tuple[slice, slice, slice]) -> None:
+            part = [p[s] for p, s in zip(positions, reversed(tile), strict=True)]
+            result[(slice(None), *tile)] = self._networks.box(part)
+
+        with ThreadPoolExecutor(cores() if self.device == "cpu" else 1) as pool:
+            list(pool.map(work, tiles(positions, 1, self.device)))
+        return result
+
     def _tile(
-        self, wanted: Sequence[ArrayHeader], part: list[NDArray[np.int64]], stride: int
+        self,
+        wanted: Sequence[ArrayHeader],
+        part: list[NDArray[np.int64]],
+        stride: int,
+        layers: Layers,
     ) -> list[NDArray[Any]]:
         box = tuple((int(p[0]), int(p[-1])) for p in part)
-        cached = [self._cache.get((a.name, stride, box)) for a in wanted]
+        keys = [(a.name, stride, box, layers) for a in wanted]
+        cached = [self._cache.get(key) for key in keys]
         if all(values is not None for values in cached):
             return [values for values in cached if values is not None]
-        channels = self._network.box(part)
+        channels = self._networks.box(part)
         result = []
-        for array in wanted:
-            values = to_values(array, channels)
-            self._cache.put((array.name, stride, box), values)
-            result.append(values)
+        for array, key in zip(wanted, keys, strict=True):
+            components = base_values(array, channels)
+            if self._adds_residual(array, layers):
+                for i, layer in enumerate(self._residuals[array.name]):
+                    components[i] += layer.box(part)
+            finished = final_values(array, components)
+            for component, value, mask in self._exact(array):
+                finished[component][mask.box(part)] = value
+            joined = finished[0] if array.components == 1 else np.stack(finished, axis=-1)
+            self._cache.put(key, joined)
+            result.append(joined)
         return result
+
+    def _adds_residual(self, array: ArrayHeader, layers: Layers) -> bool:
+        return bool(array.residual) and (layers == "all" or not self._networks.give(array))
+
+    def _exact(self, array: ArrayHeader) -> Iterator[tuple[int, float, Layer]]:
+        for exact in array.exact:
+            for component, number in enumerate(exact.masks):
+                if number >= 0:
+                    yield component, exact.value, self._masks[number]
 
     def sample(self, array: str | None, points: NDArray[np.floating[Any]]) -> NDArray[Any]:
         """Evaluate the continuous field at ``points``.
@@ -221,38 +291,34 @@ class Volume:
         inside = np.all((indices > -1e-6) & (indices < last + 1e-6), axis=1)
         values = np.full((len(points), header.components), np.nan)
         if inside.any():
-            channels = self._network.points(np.clip(indices[inside], 0, last))
-            values[inside] = to_values(header, channels, integers=False)
+            values[inside] = self._at(header, np.clip(indices[inside], 0, last))
         return values[:, 0] if header.components == 1 else values
 
+    def _at(self, array: ArrayHeader, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values (n, components) at voxel ``positions`` (n, 3)."""
+        components = base_values(array, self._networks.points(positions), np.dtype(float))
+        dimensions = self.grid.dimensions
+        if self._adds_residual(array, "all"):
+            for i, layer in enumerate(self._residuals[array.name]):
+                at = partial(_levels_at, array.levels, layer) if array.levels else layer.points
+                components[i] += trilinear(at, positions, dimensions)
+        for values in components:
+            np.clip(values, array.low, array.high, out=values)
+        nearest = np.rint(positions).astype(np.int64)
+        for component, value, mask in self._exact(array):
+            components[component][mask.points(nearest)] = value
+        return np.stack(components, axis=-1)
 
-def to_values(
-    array: ArrayHeader, channels: NDArray[np.float32], *, integers: bool = True
+
+def _levels_at(
+    levels: Sequence[float], layer: Layer, positions: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    ranks = np.clip(np.rint(layer.points(positions)), 0, len(levels) - 1).astype(np.int64)
+    values: NDArray[np.float64] = np.array(levels)[ranks]
+    return values
+
+
+def _decode_residual(
+    codec: str, dtype: np.dtype[Any], data: bytes, shape: tuple[int, int, int]
 ) -> NDArray[Any]:
-    """Turn network channels, shape (channels, ...), into values of ``array``.
-
-    The result has shape (...) for one component and (..., components) for several; float64
-    where ``integers`` is False, else the source's type.
-    """
-    dtype = np.dtype(array.dtype)
-    # float32 holds every 16-bit integer; wider types take their affine map in float64.
-    exact = integers and dtype.kind != "f" and dtype.itemsize <= 2
-    work = np.dtype(np.float32) if exact or (dtype == np.float32 and integers) else np.dtype(float)
-    parts = []
-    for component in range(array.components):
-        values = channels[array.channel + component].astype(work)
-        values *= work.type(array.scale[component])
-        values += work.type(array.offset[component])
-        np.clip(values, array.low, array.high, out=values)
-        if integers and dtype.kind != "f":
-            np.rint(values, out=values)
-        parts.append(_cast(values, dtype) if integers else values)
-    return parts[0] if array.components == 1 and integers else np.stack(parts, axis=-1)
-
-
-def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if dtype.kind != "f" and dtype.itemsize == 8:
-        # 2**63 and 2**64 are floats but no 64-bit integers.
-        top = np.nextafter(float(np.iinfo(dtype).max), 0)
-        values = np.minimum(values, top)
-    return values.astype(dtype)
+    return residual.decode(codec, data, shape, dtype)

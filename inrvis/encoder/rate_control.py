@@ -1,31 +1,43 @@
-"""Turn a target into encodings: once for a size, by search for a quality."""
+"""Turn a target into a file: networks, coded layers or both, whichever keeps it best."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+
 from inrvis.container.header import MAX_SPACING
+from inrvis.container.sections import write_file
+from inrvis.encoder.assembly import Assembly, Encoded, LayerParts, NetworkParts
+from inrvis.encoder.grids import GridCoder, WaveletLayers
+from inrvis.encoder.normalise import normalise
 from inrvis.encoder.settings import TrainingSettings
 from inrvis.encoder.training import Report
-from inrvis.encoder.volume import Encoded, Trained, VolumeEncoder, save
+from inrvis.encoder.volume import Trained, VolumeEncoder
 from inrvis.errors import OutputError, UsageError
 from inrvis.sources import Image
 from inrvis.targets import MaxError, Psnr, Target, byte_budget
 
-# Finding a size for a quality: what a trial may cost, relative to the training proper, and how
-# many dB a doubling of the bytes is taken to bring before anything is measured.
+MODELS = ("auto", "siren", "none")
+# A short training tells what a long one will reach, less about this much.
 _TRIAL_SHARE = 0.12
+_TRIAL_DEFICIT_DB = 2.0
+# How many dB a doubling of the bytes is taken to bring before anything is measured.
 _DB_PER_DOUBLING = 2.2
-# Longer training finds more than a trial does.
-_TRIAL_DEFICIT_DB = 1.0
 _MOST_ATTEMPTS = 4
 _SMALLEST_BYTES = 6000
+# Share of a file with an error bound that a network may take: less than what it saves.
+_BASE_SHARE = 0.35
 # Time that packing, decoding and measuring take, relative to the voxels.
 _FINISH_SECONDS_PER_VALUE = 1.2e-6
+# Rounds of aiming at a PSNR, and how far above it a file may be.
+_AIM_ROUNDS, _AIM_DB = 5, 0.06
+_NO_NETWORKS = NetworkParts()
 
 
 @dataclass(frozen=True)
@@ -43,14 +55,15 @@ def encode_to_target(
     target: Target,
     training: TrainingSettings,
     *,
+    model: str = "auto",
     device: str = "auto",
     seed: int = 0,
     report: Report | None = None,
     knot_spacing: int = 0,
 ) -> Result:
     """Encode ``image`` and write it to ``path``; see :func:`inrvis.encode`."""
-    if isinstance(target, MaxError):
-        raise UsageError("a bound on the error is not supported yet: use --ratio, --bpv or --psnr")
+    if model not in MODELS:
+        raise UsageError(f"unknown model {model!r}: choose {', '.join(MODELS)}")
     if not 0 <= knot_spacing <= MAX_SPACING:
         raise UsageError(f"knots {knot_spacing} voxels apart: choose 0 to {MAX_SPACING}")
     if not 0 <= seed < 1 << 63:
@@ -60,19 +73,24 @@ def encode_to_target(
     if training.clocked:
         finish = min(_FINISH_SECONDS_PER_VALUE * values, training.seconds / 2)
         training = replace(training, seconds=training.seconds - finish)
-    facts = {"target": target.describe()}
-    encoder = VolumeEncoder(
-        image, device=device, seed=seed, report=report, facts=facts, knot_spacing=knot_spacing
+    facts = {"target": target.describe(), "seed": seed}
+    assembly = Assembly(image, normalise(image), facts)
+    search = _Search(
+        assembly,
+        VolumeEncoder(assembly, device=device, seed=seed, report=report, knot_spacing=knot_spacing),
+        GridCoder(assembly.normalised, image.grid.dimensions),
+        training,
+        model,
     )
-    original = sum(array.nbytes for array in image.arrays.values())
-    if not isinstance(target, Psnr):
-        budget = byte_budget(target, original, values) or 0
-        encoded = encoder.fit(encoder.train(budget, training), budget)
-        met = len(encoded.data) <= budget
+    if isinstance(target, MaxError):
+        encoded, met = search.bounded(target)
+    elif isinstance(target, Psnr):
+        encoded, met = search.quality(target.db)
     else:
-        encoded, met = _search(encoder, target.db, training, original)
-    save(encoded, path)
-    return Result(encoded, met, encoder.device.type)
+        original = sum(array.nbytes for array in image.arrays.values())
+        encoded, met = search.size(byte_budget(target, original, values) or 0)
+    write_file(path, encoded.data)
+    return Result(encoded, met, search.encoder.device.type)
 
 
 def _check_writable(path: str | PathLike[str]) -> None:
@@ -84,53 +102,222 @@ def _check_writable(path: str | PathLike[str]) -> None:
         raise OutputError(f"cannot write {file}: it is a folder; give a file name")
 
 
+@dataclass(frozen=True)
+class _Search:
+    """Looks for the best file of one image that keeps a target.
+
+    Coded layers take seconds, so they go first; with the model ``auto`` a network must beat them.
+    """
+
+    assembly: Assembly
+    encoder: VolumeEncoder
+    coder: GridCoder
+    training: TrainingSettings
+    model: str
+
+    def size(self, budget: int) -> tuple[Encoded, bool]:
+        """Best quality in at most ``budget`` bytes."""
+        if self.model == "siren":
+            return self._network(budget, self.training), True
+        layers = self._layers_in(self.coder.wavelets(), budget)
+        coded = None if layers is None else self.assembly.finish(_NO_NETWORKS, layers)
+        if self.model == "none":
+            if coded is None:
+                raise UsageError(
+                    f"coded layers of this volume do not fit into {budget} bytes: "
+                    "ask for a lower ratio, or for --model auto"
+                )
+            return coded, True
+        try:
+            network = self._network(budget, self.training, worth=coded)
+        except UsageError:
+            # Too small for a network at all.
+            if coded is None:
+                raise
+            return coded, True
+        best = max((e for e in (network, coded) if e is not None), key=_worst)
+        return best, True
+
+    def quality(self, psnr_db: float) -> tuple[Encoded, bool]:
+        """Smallest file of at least ``psnr_db``."""
+        start = time.monotonic()
+        candidates = []
+        if self.model != "siren":
+            candidates.append(self._layers_of(psnr_db, _NO_NETWORKS))
+        if self.model != "none":
+            size = len(candidates[0].data) if candidates else self._first_size(psnr_db)
+            candidates += self._networks_of(psnr_db, size, start)
+        best = _best(candidates, psnr_db)
+        return best, _worst(best) >= psnr_db
+
+    def bounded(self, target: MaxError) -> tuple[Encoded, bool]:
+        """Smallest file in which every value is within its bound."""
+        bounds = [
+            target.bound * ((array.high - array.low) or 1.0) if target.relative else target.bound
+            for array in self.assembly.normalised.arrays
+        ]
+        choices = [(_NO_NETWORKS, self.coder.bounded(bounds))]
+        by_levels = self.coder.by_levels(bounds)
+        if by_levels is not None:
+            choices.append((_NO_NETWORKS, by_levels))
+        if self.model == "siren" or (self.model == "auto" and self.coder.base_can_help(bounds)):
+            choices += self._with_base(bounds, min(self._size(choice) for choice in choices))
+        if self.model == "siren" and len(choices) > 1:
+            choices = [choice for choice in choices if choice[0].models]
+        networks, layers = min(choices, key=self._size)
+        for shrink in (1.0, 0.99, 0.95):
+            if shrink < 1:
+                channels = self.assembly.base(networks) if networks.models else None
+                layers = self.coder.bounded(bounds, channels, shrink=shrink)
+            encoded = self.assembly.finish(networks, layers)
+            errors = [encoded.metrics[a.name].max_abs_error for a in layers.arrays]
+            if all(error <= bound for error, bound in zip(errors, bounds, strict=True)):
+                return encoded, True
+        raise UsageError(
+            f"the bound {target.describe()} is finer than the values' type can keep: "
+            "ask for a larger one"
+        )
+
+    def _size(self, choice: tuple[NetworkParts, LayerParts]) -> int:
+        return self.assembly.size(*choice)
+
+    def _network(
+        self, budget: int, training: TrainingSettings, worth: Encoded | None = None
+    ) -> Encoded:
+        """Encode with a network alone; a short training only if it cannot match ``worth``."""
+        if worth is not None:
+            trial = replace(training, seconds=training.seconds * _TRIAL_SHARE)
+            first = self.assembly.finish(self._fitted(budget, trial))
+            if _worst(first) + _TRIAL_DEFICIT_DB < _worst(worth):
+                return first
+            training = replace(training, seconds=training.seconds * (1 - _TRIAL_SHARE))
+        return self.assembly.finish(self._fitted(budget, training))
+
+    def _fitted(self, budget: int, training: TrainingSettings) -> NetworkParts:
+        return self.encoder.fit(self.encoder.train(budget, training), budget)
+
+    def _layers_in(self, wavelets: WaveletLayers, budget: int) -> LayerParts | None:
+        """Finest layers with which the file has at most ``budget`` bytes; None if none fit."""
+        low, high = 2.0**-20, 4.0
+        best = None
+        for _ in range(18):
+            middle = math.sqrt(low * high)
+            layers = wavelets.encode(middle)
+            size = self.assembly.size(_NO_NETWORKS, layers)
+            if size <= budget:
+                high, best = middle, layers
+                if size > 0.985 * budget:
+                    break
+            else:
+                low = middle
+        return best
+
+    def _layers_of(self, psnr_db: float, networks: NetworkParts) -> Encoded:
+        """Encode with wavelet layers of at least ``psnr_db``, on top of ``networks``."""
+        channels = self.assembly.base(networks) if networks.models else None
+        wavelets = self.coder.wavelets(channels)
+        aims = {array.name: psnr_db for array in wavelets.arrays}
+        candidates = []
+        for _ in range(_AIM_ROUNDS):
+            steps = {name: wavelets.step_for(name, aim) for name, aim in aims.items()}
+            encoded = self.assembly.finish(networks, wavelets.encode(steps))
+            over = {name: m.psnr_db - psnr_db for name, m in encoded.metrics.items()}
+            candidates.append(encoded)
+            if all(0 <= excess < _AIM_DB for excess in over.values()):
+                break
+            # An exact array has no PSNR to correct by.
+            aims = {n: aims[n] - min(over[n], 20.0) + _AIM_DB / 3 for n in aims}
+        return _best(candidates, psnr_db)
+
+    def _first_size(self, psnr_db: float) -> float:
+        """Size at which a network may have ``psnr_db``, from a short training at another."""
+        original = sum(array.nbytes for array in self.assembly.image.arrays.values())
+        size = max(_SMALLEST_BYTES, original / 100)
+        trial = replace(self.training, seconds=self.training.seconds * _TRIAL_SHARE)
+        first = self.assembly.finish(self._fitted(int(size), trial))
+        missing = psnr_db - _worst(first) - _TRIAL_DEFICIT_DB / 2
+        return min(size * 2 ** (missing / _DB_PER_DOUBLING), original)
+
+    def _networks_of(self, psnr_db: float, size: float, start: float) -> Iterator[Encoded]:
+        """Files with a network that may have ``psnr_db``, alone or under a wavelet layer."""
+        share = 1 - _TRIAL_SHARE if self.model == "siren" else 1.0
+        for attempt in range(_MOST_ATTEMPTS if self.model == "siren" else 1):
+            training = replace(self.training, seconds=self.training.seconds * share)
+            if self.training.clocked:
+                left = self.training.seconds - (time.monotonic() - start)
+                if attempt and left < _TRIAL_SHARE * self.training.seconds:
+                    return
+                # A first attempt there must be, even where all else took the time.
+                left = max(left, _TRIAL_SHARE * self.training.seconds)
+                training = replace(training, seconds=min(training.seconds, left))
+            size = max(size, _SMALLEST_BYTES)
+            # Weights trained for a somewhat larger file can be rounded coarser, not finer.
+            try:
+                trained = self.encoder.train(size, training)
+            except UsageError:
+                if self.model == "siren":
+                    raise
+                return
+            encoded = self._coarsest(trained, psnr_db)
+            if encoded is not None:
+                yield encoded
+                return
+            best = self.assembly.finish(self.encoder.fit(trained, int(size)))
+            yield best
+            if self.model == "auto":
+                half = self.encoder.fit(trained, int(max(0.7 * size, _SMALLEST_BYTES)))
+                yield self._layers_of(psnr_db, half)
+            size *= max(1.3, 2 ** ((psnr_db - _worst(best) + 0.3) / _DB_PER_DOUBLING))
+
+    def _coarsest(self, trained: Trained, psnr_db: float) -> Encoded | None:
+        """Smallest file of ``trained`` that reaches ``psnr_db``, or None if it cannot."""
+        quantiser = trained.quantiser
+        low, high = quantiser.scale / 4, quantiser.scale * 4
+        best = self.assembly.finish(self.encoder.parts(trained, quantiser.at(low)))
+        if _worst(best) < psnr_db:
+            return None
+        for _ in range(6):
+            middle = math.sqrt(low * high)
+            encoded = self.assembly.finish(self.encoder.parts(trained, quantiser.at(middle)))
+            if _worst(encoded) >= psnr_db:
+                low, best = middle, encoded
+            else:
+                high = middle
+        return best
+
+    def _with_base(
+        self, bounds: Sequence[float], size: int
+    ) -> Iterator[tuple[NetworkParts, LayerParts]]:
+        """Networks with layers that keep ``bounds``, where ``size`` bytes do without."""
+        budget = int(_BASE_SHARE * size)
+        if budget < _SMALLEST_BYTES:
+            if self.model == "auto":
+                return
+            budget = _SMALLEST_BYTES
+        stages = [_TRIAL_SHARE, 1 - _TRIAL_SHARE] if self.model == "auto" else [1.0]
+        for share in stages:
+            training = replace(self.training, seconds=self.training.seconds * share)
+            try:
+                networks = self._fitted(budget, training)
+            except UsageError:
+                if self.model == "siren":
+                    raise
+                return
+            layers = self.coder.bounded(bounds, self.assembly.base(networks))
+            yield networks, layers
+            # What a short training leaves 15 % too large a long one will hardly make smaller.
+            if self.assembly.size(networks, layers) > 1.15 * size:
+                return
+
+
+def _best(candidates: Sequence[Encoded], psnr_db: float) -> Encoded:
+    """Smallest file of at least ``psnr_db``, or the one that comes nearest to it."""
+    good = [encoded for encoded in candidates if _worst(encoded) >= psnr_db]
+    if good:
+        return min(good, key=lambda encoded: len(encoded.data))
+    return max(candidates, key=_worst)
+
+
 def _worst(encoded: Encoded) -> float:
-    return min(metrics.psnr_db for metrics in encoded.metrics.values())
-
-
-def _search(
-    encoder: VolumeEncoder,
-    wanted_db: float,
-    training: TrainingSettings,
-    original_bytes: int,
-) -> tuple[Encoded, bool]:
-    """Find a small file of at least ``wanted_db``."""
-    deadline = time.monotonic() + training.seconds if training.clocked else math.inf
-    trial = replace(training, seconds=training.seconds * _TRIAL_SHARE)
-    size = max(_SMALLEST_BYTES, original_bytes / 100)
-    first = encoder.fit(encoder.train(size, trial), int(size))
-    size *= 2 ** ((wanted_db - _worst(first) - _TRIAL_DEFICIT_DB) / _DB_PER_DOUBLING)
-    best = first
-    for attempt in range(_MOST_ATTEMPTS):
-        size = min(max(size, _SMALLEST_BYTES), original_bytes)
-        left = deadline - time.monotonic()
-        if attempt and left < trial.seconds:
-            break
-        # A first attempt there must be, even where the trial took all the time.
-        left = max(left, trial.seconds)
-        proper = replace(training, seconds=min(training.seconds * (1 - _TRIAL_SHARE), left))
-        # Weights trained for a somewhat larger file can be rounded coarser, not finer.
-        trained = encoder.train(size, proper)
-        encoded = _coarsest(encoder, trained, wanted_db)
-        if encoded is not None:
-            return encoded, True
-        best = max(best, encoder.fit(trained, int(size)), key=_worst)
-        size *= max(1.3, 2 ** ((wanted_db - _worst(best) + 0.3) / _DB_PER_DOUBLING))
-    return best, _worst(best) >= wanted_db
-
-
-def _coarsest(encoder: VolumeEncoder, trained: Trained, wanted_db: float) -> Encoded | None:
-    """Smallest file of ``trained`` that reaches ``wanted_db``, or None if it cannot."""
-    quantiser = trained.quantiser
-    low, high = quantiser.scale / 4, quantiser.scale * 4
-    best = encoder.finish(trained, quantiser.at(low))
-    if _worst(best) < wanted_db:
-        return None
-    for _ in range(6):
-        middle = math.sqrt(low * high)
-        encoded = encoder.finish(trained, quantiser.at(middle))
-        if _worst(encoded) >= wanted_db:
-            low, best = middle, encoded
-        else:
-            high = middle
-    return best
+    worst = encoded.worst_psnr_db
+    return worst if not np.isnan(worst) else -math.inf

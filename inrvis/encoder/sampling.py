@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inrvis.decoder.blocks import Blocks
+from inrvis.decoder.blocks import Blocks, Boxes
 
 # Voxels drawn from a cell of the lattice, for each of its eight knots.
 _VOXELS_PER_KNOT = 1.5
@@ -43,32 +43,41 @@ class Sampler:
     ----------
     volume : ndarray of float32, shape (nz, ny, nx, channels)
         Normalised values.
-    blocks : Blocks
+    blocks : Blocks or Boxes
         Geometry.
     device : torch.device
         Where the volume lives and batches are made.
     generator : torch.Generator
         On that device.
+    known : ndarray of bool, shape (nz, ny, nx), optional
+        Voxels to draw from; all by default.
     """
 
     def __init__(
         self,
         volume: NDArray[np.float32],
-        blocks: Blocks,
+        blocks: Blocks | Boxes,
         device: torch.device,
         generator: torch.Generator,
+        known: NDArray[np.bool_] | None = None,
     ) -> None:
         self._generator, self._device = generator, device
         self._values = torch.from_numpy(volume.reshape(-1, volume.shape[-1])).to(device)
-        domains = [
-            [axis.domain(b) for axis, b in zip(blocks.axes, block, strict=True)] for block in blocks
-        ]
+        domains = [blocks.domain(block) for block in range(len(blocks))]
         # Shape (blocks, 3, 2): first and last voxel along x, y and z.
         domain = torch.tensor(domains, device=device)
         self._first, self._last = domain[..., 0], domain[..., 1]
-        self._voxels = torch.tensor([axis.voxels for axis in blocks.axes], device=device)
-        self._extent = blocks.extent
-        self._spacing = blocks.axes[0].spacing
+        nz, ny, nx = volume.shape[:3]
+        self._voxels = torch.tensor([nx, ny, nz], device=device)
+        middle = domain.double().mean(dim=-1).float()
+        if isinstance(blocks, Blocks):
+            self._extent = torch.full_like(middle, blocks.extent)
+            self._spacing = blocks.axes[0].spacing
+        else:
+            self._extent = torch.clamp(self._last - self._first, min=1) / 2
+            self._spacing = 0
+        self._middle = middle
+        self._known = None if known is None else _known_in(domains, known, device)
 
     def _look_up(self, voxels: Tensor) -> Tensor:
         nx, ny = self._voxels[0], self._voxels[1]
@@ -78,16 +87,25 @@ class Sampler:
         return torch.rand(*shape, generator=self._generator, device=self._device)
 
     def _coordinates(self, positions: Tensor) -> Tensor:
-        middle = (self._first + self._last)[:, None] / 2
-        return (positions - middle) / self._extent
+        return (positions - self._middle[:, None]) / self._extent[:, None]
 
     def voxels(self, number: int) -> VoxelBatch:
         """About ``number`` random voxels, equally many in each block."""
         blocks = len(self._first)
+        number = max(1, number // blocks)
+        if self._known is not None:
+            return self._known_voxels(self._known, number)
         size = (self._last - self._first + 1)[:, None]
-        chosen = self._random(blocks, max(1, number // blocks), 3)
-        voxels = self._first[:, None] + (chosen * size).long()
+        voxels = self._first[:, None] + (self._random(blocks, number, 3) * size).long()
         return VoxelBatch(self._coordinates(voxels), self._look_up(voxels))
+
+    def _known_voxels(self, known: tuple[Tensor, Tensor, Tensor], number: int) -> VoxelBatch:
+        flat, starts, counts = known
+        chosen = self._random(len(starts), number).double() * counts[:, None]
+        index = flat[starts[:, None] + chosen.long()]
+        nx, ny = self._voxels[0], self._voxels[1]
+        voxels = torch.stack([index % nx, index // nx % ny, index // (nx * ny)], dim=-1)
+        return VoxelBatch(self._coordinates(voxels), self._values[index])
 
     def cells(self, number: int) -> CellBatch:
         """Random cells with about ``number`` knots in all, and the same random voxels of each."""
@@ -111,3 +129,22 @@ def _cube(side: int, device: torch.device) -> Tensor:
     """All integer positions of a cube, shape (side**3, 3)."""
     steps = torch.arange(side, device=device)
     return torch.cartesian_prod(steps, steps, steps)
+
+
+def _known_in(
+    domains: list[list[tuple[int, int]]], known: NDArray[np.bool_], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Flat indices of known voxels block by block, and where each block's begin and how many."""
+    numbers = np.arange(known.size).reshape(known.shape)
+    parts = []
+    for (x0, x1), (y0, y1), (z0, z1) in domains:
+        box = (slice(z0, z1 + 1), slice(y0, y1 + 1), slice(x0, x1 + 1))
+        inside = numbers[box][known[box]]
+        # A block without any learns the fill.
+        parts.append(inside if len(inside) else numbers[box].ravel())
+    counts = np.array([len(part) for part in parts])
+    return (
+        torch.from_numpy(np.concatenate(parts)).to(device),
+        torch.from_numpy(np.cumsum(counts) - counts).to(device),
+        torch.from_numpy(counts).to(device),
+    )

@@ -35,15 +35,17 @@ class Facts:
     def of(cls, volume: Volume) -> Facts:
         """Facts of an open volume."""
         header = volume.header
-        blocks = math.prod(header.model.lattice.blocks)
+        blocks = sum(model.number_of_blocks for model in header.models)
         recorded = [array.metrics.get("psnr_db", math.nan) for array in header.arrays]
         return cls(
             path=volume.path,
             grid=volume.grid,
             arrays=volume.arrays,
             time=volume.times[0] if volume.times else None,
-            model=f"{header.model.name}, {header.model.parameters:,} parameters, "
-            f"{blocks} {'block' if blocks == 1 else 'blocks'}",
+            model=f"{header.model_name}, {header.parameters:,} parameters, "
+            f"{blocks} {'block' if blocks == 1 else 'blocks'}"
+            if header.models
+            else header.model_name,
             compression_ratio=header.original_bytes / volume.encoded_bytes,
             psnr_db=math.nan if any(map(math.isnan, recorded)) else min(recorded),
         )

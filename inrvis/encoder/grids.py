@@ -1,0 +1,276 @@
+"""Code what networks leave over, or everything, as layers on the grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inrvis.container.header import MAX_LEVELS, ArrayHeader
+from inrvis.decoder.layers import Chunks
+from inrvis.decoder.values import base_values
+from inrvis.encoder.assembly import LayerParts
+from inrvis.encoder.normalise import Normalised
+from inrvis.errors import UsageError
+from inrvis.residual import interpolation
+from inrvis.residual.wavelet import WaveletEncoder
+
+Channels = NDArray[np.float32]
+
+# How far a network's channels may differ between machines: float32 sums in another order, sines
+# of another library. Measured on two CPUs' kernels and all graph optimisations: below 2e-5.
+DEVICE_MARGIN = 1e-4
+# A bound below this share of the largest magnitude needs double precision.
+_SINGLE = 2.0**-18
+# Halving the step of the wavelet coefficients brings about 6 dB.
+_SEARCH_ROUNDS = 14
+
+
+@dataclass(frozen=True)
+class _Component:
+    """A component of an array: its plane in the source's type, and what networks say of it."""
+
+    array: ArrayHeader
+    plane: NDArray[Any]
+    base: NDArray[Any]
+
+    def residual(self) -> NDArray[Any]:
+        """What is left over, in the precision of the array's layer."""
+        left: NDArray[Any] = (self.plane.astype(np.float64) - self.base.astype(np.float64)).astype(
+            self.base.dtype
+        )
+        return left
+
+
+class GridCoder:
+    """Codes layers of one image.
+
+    Parameters
+    ----------
+    normalised : Normalised
+        The image.
+    dimensions : tuple of 3 int
+        (nx, ny, nz).
+    """
+
+    def __init__(self, normalised: Normalised, dimensions: tuple[int, int, int]) -> None:
+        self._normalised, self._chunks = normalised, Chunks(dimensions)
+
+    def _components(
+        self, arrays: Sequence[ArrayHeader], channels: Channels | None
+    ) -> Iterator[_Component]:
+        for array in arrays:
+            dtype = np.dtype(np.float32 if array.precision == "single" else np.float64)
+            planes = self._normalised.planes[array.channel : array.channel + array.components]
+            if channels is None:
+                # As the decoder computes it from channels of zero.
+                bases = [np.full(planes[0].shape, dtype.type(o)) for o in array.offset]
+            else:
+                bases = base_values(array, channels, dtype)
+            for plane, base in zip(planes, bases, strict=True):
+                yield _Component(array, plane, base)
+
+    def _coded(
+        self,
+        arrays: Sequence[ArrayHeader],
+        channels: Channels | None,
+        encode: Callable[[_Component, NDArray[Any]], bytes],
+    ) -> tuple[bytes, ...]:
+        streams = []
+        for component in self._components(arrays, channels):
+            left = component.residual()
+            for chunk in self._chunks:
+                box = np.ascontiguousarray(left[self._chunks.slices(chunk)])
+                streams.append(encode(component, box))
+        return tuple(streams)
+
+    # Bounds on every error.
+
+    def bounded(
+        self,
+        bounds: Sequence[float],
+        channels: Channels | None = None,
+        *,
+        shrink: float = 1.0,
+    ) -> LayerParts:
+        """Layers with which no value is off by more than its array's bound.
+
+        Parameters
+        ----------
+        bounds : sequence of float
+            Largest absolute error of each array.
+        channels : ndarray, optional
+            What the networks say, shape (channels, nz, ny, nx); None if there are none.
+        shrink : float
+            Factor below 1 on the steps, for the rare case that rounding broke a bound.
+
+        Raises
+        ------
+        UsageError
+            If a bound is too small for the array's type.
+        """
+        arrays, steps = [], {}
+        for array, bound in zip(self._normalised.arrays, bounds, strict=True):
+            coded = self._bounded_header(array, bound)
+            arrays.append(coded)
+            steps[array.name] = shrink * self._tolerance(coded, bound, channels is not None)
+
+        def encode(component: _Component, values: NDArray[Any]) -> bytes:
+            name = component.array.name
+            try:
+                return interpolation.encode(values, steps[name])
+            except ValueError as error:
+                raise UsageError(f"array {name!r}: {error}; ask for a larger one") from error
+
+        return LayerParts(tuple(arrays), self._coded(arrays, channels, encode))
+
+    def by_levels(self, bounds: Sequence[float]) -> LayerParts | None:
+        """Layers that code positions in a list of the values that occur; None if too many do.
+
+        For arrays of few, unevenly spread values and bounds that allow no other one.
+        """
+        arrays, planes = [], []
+        for array, bound in zip(self._normalised.arrays, bounds, strict=True):
+            own = self._normalised.planes[array.channel : array.channel + array.components]
+            levels = _levels(own)
+            if levels is None or (len(levels) > 1 and 2 * bound >= np.diff(levels).min()):
+                return None
+            arrays.append(
+                replace(
+                    array,
+                    residual="interpolation",
+                    precision="single",
+                    levels=tuple(float(v) for v in levels),
+                    offset=(0.0,) * array.components,
+                )
+            )
+            planes += [np.searchsorted(levels, plane).astype(np.float32) for plane in own]
+        streams = [
+            interpolation.encode(np.ascontiguousarray(plane[self._chunks.slices(chunk)]), 0.499)
+            for plane in planes
+            for chunk in self._chunks
+        ]
+        return LayerParts(tuple(arrays), tuple(streams))
+
+    def _bounded_header(self, array: ArrayHeader, bound: float) -> ArrayHeader:
+        dtype = np.dtype(array.dtype)
+        narrow = dtype == np.float32 or (dtype.kind != "f" and dtype.itemsize <= 2)
+        largest = max(abs(array.low), abs(array.high))
+        single = narrow and bound >= _SINGLE * largest
+        return replace(array, residual="interpolation", precision="single" if single else "double")
+
+    def _tolerance(self, array: ArrayHeader, bound: float, networks: bool) -> float:
+        """Largest error of the layer's values with which the final ones keep the bound."""
+        dtype = np.dtype(array.dtype)
+        if dtype.kind != "f":
+            # Rounding to integers forgives half a unit.
+            tolerance = math.floor(bound) + 0.499
+        elif dtype == np.float32 and array.precision == "double":
+            # The final rounding to float32 costs half a unit in the last place, or, where the
+            # value itself is nearer than that, nothing: with half of the bound either way holds.
+            largest = max(abs(array.low), abs(array.high))
+            half_unit = float(np.spacing(np.float32(largest))) / 2
+            tolerance = max(bound / 2, bound - half_unit)
+        else:
+            tolerance = bound
+        if networks:
+            tolerance -= DEVICE_MARGIN * max(array.scale)
+        return tolerance
+
+    def base_can_help(self, bounds: Sequence[float]) -> bool:
+        """Whether bounds are loose enough for networks, which differ a little between devices."""
+        return all(
+            self._tolerance(self._bounded_header(array, bound), bound, networks=True)
+            > 0.8 * self._tolerance(self._bounded_header(array, bound), bound, networks=False)
+            for array, bound in zip(self._normalised.arrays, bounds, strict=True)
+        )
+
+    # Least mean squared error.
+
+    def wavelets(self, channels: Channels | None = None) -> WaveletLayers:
+        """Layers for a size or a PSNR, on top of ``channels`` if given."""
+        arrays = tuple(
+            replace(
+                array,
+                residual="wavelet",
+                precision="double" if np.dtype(array.dtype).itemsize > 4 else "single",
+            )
+            for array in self._normalised.arrays
+        )
+        parts = []
+        for component in self._components(arrays, channels):
+            left = component.residual()
+            span = component.array.high - component.array.low or 1.0
+            for chunk in self._chunks:
+                box = np.ascontiguousarray(left[self._chunks.slices(chunk)])
+                parts.append(
+                    _WaveletPart(component.array.name, span, box.size, WaveletEncoder(box))
+                )
+        return WaveletLayers(arrays, tuple(parts))
+
+
+@dataclass(frozen=True)
+class _WaveletPart:
+    name: str
+    span: float
+    voxels: int
+    encoder: WaveletEncoder
+
+
+@dataclass(frozen=True)
+class WaveletLayers:
+    """Wavelet coefficients of all layers, to be coded with one step after another.
+
+    Steps are relative to the range of an array.
+    """
+
+    arrays: tuple[ArrayHeader, ...]
+    parts: tuple[_WaveletPart, ...]
+
+    def encode(self, step: float | Mapping[str, float]) -> LayerParts:
+        """Layers whose coefficients are rounded with one ``step``, or with one for each array."""
+        steps = step if isinstance(step, Mapping) else {a.name: step for a in self.arrays}
+        return LayerParts(
+            self.arrays,
+            tuple(part.encoder.encode(steps[part.name] * part.span) for part in self.parts),
+        )
+
+    def step_for(self, name: str, psnr_db: float) -> float:
+        """Largest step with which an array has ``psnr_db``, as the coefficients tell it."""
+        parts = [part for part in self.parts if part.name == name]
+        voxels = sum(part.voxels for part in parts)
+
+        def reaches(step: float) -> bool:
+            squares = sum(
+                part.encoder.mean_squared_error(step * part.span) * part.voxels for part in parts
+            )
+            mean = squares / voxels / parts[0].span ** 2
+            return -10 * math.log10(max(mean, 1e-30)) >= psnr_db
+
+        return _largest(reaches)
+
+
+def _largest(holds: Callable[[float], bool]) -> float:
+    """Largest step, within 2 %, for which something holds that holds for small steps."""
+    low, high = 2.0**-30, 4.0
+    for _ in range(_SEARCH_ROUNDS):
+        middle = math.sqrt(low * high)
+        if holds(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _levels(planes: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
+    """Distinct values of some planes, ascending; None for more than a file may list."""
+    for sample in (slice(None, None, 997), slice(None)):
+        values = [np.unique(plane.ravel()[sample]) for plane in planes]
+        if max(map(len, values)) > MAX_LEVELS:
+            return None
+    levels = np.unique(np.concatenate(values))
+    return levels if len(levels) <= MAX_LEVELS else None
