@@ -207,15 +207,16 @@ def _encode(volume: Volume, path: Path, words: Sequence[str]) -> Record:
 
 @cache
 def _source(*paths: str) -> str:
-    """Identity of the committed sources that a record depends on."""
+    """Identity of the sources that a record depends on."""
     names = [f"HEAD:{path}" for path in paths]
-    done = subprocess.run(
-        ["git", "-C", str(ROOT), "rev-parse", "--short=12", *names],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return "-".join(done.stdout.split()) if done.returncode == 0 else "uncommitted"
+    identity = "-".join(_git("rev-parse", "--short=12", *names)) or "uncommitted"
+    return identity + "+changes" * bool(_git("status", "--porcelain", "--", *paths))
+
+
+def _git(*words: str) -> list[str]:
+    command = ["git", "-C", str(ROOT), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.split() if done.returncode == 0 else []
 
 
 def _versions(peer: Peer) -> Record:
