@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from itertools import product
 
-from inrvis.encoder.settings import ModelSettings
-from inrvis.encoder.siren import parameter_count
+from inrvis.encoder.models.siren import parameter_count
+from inrvis.encoder.settings import SirenSettings
 from inrvis.errors import UsageError
 
 # Measured at ratio 200 (docs/benchmarks.md): trunks of about this many weights do well in the
@@ -41,7 +41,7 @@ def choose_blocks(dimensions: tuple[int, int, int], number: float) -> tuple[int,
 
 def plan_model(
     dimensions: tuple[int, int, int], channels: int, weight_bits: float, spacing: int = 0
-) -> ModelSettings:
+) -> SirenSettings:
     """Network whose weights cost about ``weight_bits`` once quantised.
 
     Raises
@@ -59,8 +59,8 @@ def plan_model(
     overlap = min(_OVERLAP, shortest // 4)
     features = 16 if parameters > 4000 else 8
 
-    def settings(width: int) -> ModelSettings:
-        return ModelSettings(
+    def settings(width: int) -> SirenSettings:
+        return SirenSettings(
             width=width,
             blocks=blocks,
             overlap=overlap,

@@ -36,15 +36,13 @@ class CellBatch:
     targets: Tensor
 
 
-class Sampler:
-    """Draws training batches from a normalised volume.
+class TrainingData:
+    """A normalised volume on the device that trains on it.
 
     Parameters
     ----------
     volume : ndarray of float32, shape (nz, ny, nx, channels)
         Normalised values.
-    blocks : Blocks or Boxes
-        Geometry.
     device : torch.device
         Where the volume lives and batches are made.
     generator : torch.Generator
@@ -56,19 +54,35 @@ class Sampler:
     def __init__(
         self,
         volume: NDArray[np.float32],
-        blocks: Blocks | Boxes,
         device: torch.device,
         generator: torch.Generator,
         known: NDArray[np.bool_] | None = None,
     ) -> None:
-        self._generator, self._device = generator, device
-        self._values = torch.from_numpy(volume.reshape(-1, volume.shape[-1])).to(device)
+        nz, ny, nx, channels = volume.shape
+        self.dimensions, self.channels = (nx, ny, nz), channels
+        self.device, self.generator, self.known = device, generator, known
+        self.values = torch.from_numpy(volume.reshape(-1, channels)).to(device)
+
+
+class Sampler:
+    """Draws training batches from the blocks of a volume.
+
+    Parameters
+    ----------
+    data : TrainingData
+        The volume.
+    blocks : Blocks or Boxes
+        Geometry.
+    """
+
+    def __init__(self, data: TrainingData, blocks: Blocks | Boxes) -> None:
+        self._generator, self._device, self._values = data.generator, data.device, data.values
+        device = data.device
         domains = [blocks.domain(block) for block in range(len(blocks))]
         # Shape (blocks, 3, 2): first and last voxel along x, y and z.
         domain = torch.tensor(domains, device=device)
         self._first, self._last = domain[..., 0], domain[..., 1]
-        nz, ny, nx = volume.shape[:3]
-        self._voxels = torch.tensor([nx, ny, nz], device=device)
+        self._voxels = torch.tensor(data.dimensions, device=device)
         middle = domain.double().mean(dim=-1).float()
         if isinstance(blocks, Blocks):
             self._extent = torch.full_like(middle, blocks.extent)
@@ -77,7 +91,7 @@ class Sampler:
             self._extent = torch.clamp(self._last - self._first, min=1) / 2
             self._spacing = 0
         self._middle = middle
-        self._known = None if known is None else _known_in(domains, known, device)
+        self._known = None if data.known is None else _known_in(domains, data.known, device)
 
     def _look_up(self, voxels: Tensor) -> Tensor:
         nx, ny = self._voxels[0], self._voxels[1]

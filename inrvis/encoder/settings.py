@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from inrvis.container.header import LatticeHeader
 from inrvis.errors import UsageError
 
 Preset = Literal["fast", "balanced", "best"]
 
 
 @dataclass(frozen=True)
-class ModelSettings:
-    """Size and shape of the network.
+class SirenSettings:
+    """Size and shape of the default model, a SIREN in uniform blocks.
 
     Attributes
     ----------
@@ -33,6 +34,8 @@ class ModelSettings:
     frequency : float
         Spread of the first layer's angular frequencies over a volume's longest side, in radians
         per half side (SIREN's omega_0).
+    lattice_start : float
+        Fraction of the training after which voxels are seen through the knots, if there are any.
     """
 
     width: int
@@ -43,6 +46,12 @@ class ModelSettings:
     features: int = 16
     head_width: int = 16
     frequency: float = 30.0
+    lattice_start: float = 0.7
+
+    @property
+    def lattice(self) -> LatticeHeader:
+        """Blocks as a file describes them."""
+        return LatticeHeader(self.blocks, self.overlap, self.spacing, self.features)
 
 
 @dataclass(frozen=True)
@@ -63,9 +72,8 @@ class TrainingSettings:
         Peak step sizes of the orthogonalised matrices, of the head, and of the first layer.
     weight_decay : float
         Decay of the orthogonalised matrices, relative to the step.
-    lattice_start, quantise_start : float
-        Fractions of the schedule after which voxels are seen through the lattice (if the model
-        has one), and weights through their quantiser.
+    quantise_start : float
+        Fraction of the schedule after which weights are seen through their quantiser.
     """
 
     seconds: float
@@ -75,7 +83,6 @@ class TrainingSettings:
     adam_rate: float = 2e-3
     frequency_rate: float = 2e-2
     weight_decay: float = 0.02
-    lattice_start: float = 0.7
     quantise_start: float = 0.8
 
 

@@ -1,4 +1,4 @@
-"""The training loop: random voxels first, then patches through the lattice and the quantiser."""
+"""The training loop: weights first as they are, then through their quantiser."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
+from inrvis.encoder.models.base import Model, Weigh, plain
 from inrvis.encoder.muon import Muon
 from inrvis.encoder.quantise import Quantiser, scale_for_bits, sensible_steps
-from inrvis.encoder.sampling import CellBatch, Sampler, VoxelBatch
 from inrvis.encoder.settings import TrainingSettings
-from inrvis.encoder.siren import BlockSiren, Weigh, parameter_count
 from inrvis.errors import UsageError
 
 # Two desktop cores: seconds for a product and for a sine, forward and backward.
@@ -38,11 +36,9 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
-def planned_steps(model: BlockSiren, settings: TrainingSettings) -> int:
+def planned_steps(model: Model, settings: TrainingSettings) -> int:
     """Steps that two desktop cores take in ``settings.seconds``; the same on every machine."""
-    s = model.settings
-    products = parameter_count(s, model.channels) / math.prod(s.blocks)
-    sines = s.width * (s.depth + 1) + s.features + s.head_width
+    products, sines = model.cost
     cost = settings.batch * (products * _SECONDS_PER_PRODUCT + sines * _SECONDS_PER_SINE)
     return max(_FEWEST_STEPS, round(settings.seconds / cost))
 
@@ -65,10 +61,8 @@ class Trainer:
 
     Parameters
     ----------
-    model : BlockSiren
+    model : Model
         On the device it is trained on.
-    sampler : Sampler
-        On the same device.
     settings : TrainingSettings
         Length and rates.
     peak_psnr_db : float
@@ -79,27 +73,22 @@ class Trainer:
 
     def __init__(
         self,
-        model: BlockSiren,
-        sampler: Sampler,
+        model: Model,
         settings: TrainingSettings,
         peak_psnr_db: float,
         report: Report | None = None,
     ) -> None:
-        self.model, self._sampler, self._settings = model, sampler, settings
+        self.model, self._settings = model, settings
         self._peak, self._report = peak_psnr_db, report
-        first, *matrices = model.trunk
         self._optimisers = (
             Muon(
-                matrices,
+                model.matrices(),
                 lr=settings.muon_rate,
                 momentum=0.9,
                 weight_decay=settings.weight_decay,
             ),
             torch.optim.Adam(
-                [
-                    {"params": list(model.head), "lr": settings.adam_rate},
-                    {"params": [first], "lr": settings.frequency_rate},
-                ],
+                model.others(settings.adam_rate, settings.frequency_rate),
                 betas=(0.9, 0.99),
             ),
         )
@@ -126,8 +115,8 @@ class Trainer:
                 quantiser = scale_for_bits(quantiser, self.model.tensors(), bits)
                 next_round += (1 - settings.quantise_start) / _RATE_ROUNDS
             self._set_rates(fraction)
-            weigh = quantiser.weigh if quantiser is not None else _plain
-            loss = self._loss(self._batch(fraction), weigh)
+            weigh = quantiser.weigh if quantiser is not None else plain
+            loss = self.model.loss(self.model.draw(settings.batch, fraction), weigh)
             for optimiser in self._optimisers:
                 optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -159,30 +148,11 @@ class Trainer:
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
 
-    def _batch(self, fraction: float) -> VoxelBatch | CellBatch:
-        if self.model.settings.spacing and fraction >= self._settings.lattice_start:
-            return self._sampler.cells(self._settings.batch)
-        return self._sampler.voxels(self._settings.batch)
-
-    def _loss(self, batch: VoxelBatch | CellBatch, weigh: Weigh) -> Tensor:
-        features = self.model.features(batch.coordinates, weigh)
-        if isinstance(batch, VoxelBatch):
-            values = self.model.values(features, weigh)
-        else:
-            blocks, _, width = features.shape
-            knots = features.view(blocks, -1, batch.interpolation.shape[1], width)
-            values = self.model.values(torch.matmul(batch.interpolation, knots), weigh)
-        return (values - batch.targets).square().mean()
-
     def _first_quantiser(self, generator: torch.Generator) -> Quantiser:
-        batch = self._batch(1.0)
+        batch = self.model.draw(self._settings.batch, 1.0)
 
         @torch.no_grad()
         def loss(weigh: Weigh) -> float:
-            return float(self._loss(batch, weigh))
+            return float(self.model.loss(batch, weigh))
 
         return sensible_steps(self.model.tensors(), loss, generator)
-
-
-def _plain(_: str, weight: Tensor) -> Tensor:
-    return weight

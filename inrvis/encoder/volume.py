@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from inrvis.container.header import LatticeHeader, ModelHeader, TensorHeader
+from inrvis.container.header import TensorHeader
 from inrvis.decoder.blocks import blocks_of
 from inrvis.encoder.assembly import Assembly, NetworkParts
-from inrvis.encoder.export import head_graph, interpolate_graph, trunk_graph
+from inrvis.encoder.models.base import Model
+from inrvis.encoder.models.siren import BlockSiren
 from inrvis.encoder.plan import plan_model
 from inrvis.encoder.quantise import Quantiser, best_table, scale_for_bits
-from inrvis.encoder.sampling import Sampler
-from inrvis.encoder.settings import ModelSettings, TrainingSettings
-from inrvis.encoder.siren import BlockSiren
+from inrvis.encoder.sampling import Sampler, TrainingData
+from inrvis.encoder.settings import TrainingSettings
 from inrvis.encoder.training import Report, Trainer
 from inrvis.errors import DeviceError, UsageError
 
@@ -28,7 +28,7 @@ _SMALLEST_BATCH = 2048
 class Trained:
     """A trained network with the quantiser it was trained for."""
 
-    model: BlockSiren
+    model: Model
     quantiser: Quantiser
     steps: int
 
@@ -92,18 +92,16 @@ class VolumeEncoder:
         # On a small volume a large batch sees the same voxels again: take more steps instead.
         few = max(_SMALLEST_BATCH, self._grid.number_of_points // 8)
         training = replace(training, batch=min(training.batch, few))
-        settings = plan_model(self._grid.dimensions, self.channels, bits, self._knot_spacing)
         generator = torch.Generator().manual_seed(self.seed)
-        model = BlockSiren(settings, self.channels, generator).to(self.device)
-        sampler = Sampler(
+        data = TrainingData(
             self._normalised.values,
-            blocks_of(self._grid.dimensions, _lattice(settings)),
             self.device,
             torch.Generator(self.device).manual_seed(self.seed),
             self._normalised.known,
         )
+        model = self._make(data, bits, generator).to(self.device)
         # Channels have a range of two: a mean squared error of one is that of a peak of two.
-        trainer = Trainer(model, sampler, training, 20 * math.log10(2), self._report)
+        trainer = Trainer(model, training, 20 * math.log10(2), self._report)
         quantiser = trainer.train(bits, generator)
         return Trained(model, quantiser, trainer.steps)
 
@@ -141,33 +139,25 @@ class VolumeEncoder:
     def parts(self, trained: Trained, quantiser: Quantiser) -> NetworkParts:
         """Round a network with ``quantiser``."""
         integers = quantiser.integers(trained.model.tensors())
-        settings = trained.model.settings
-        tensors = [
-            TensorHeader(
+        headers = {
+            name: TensorHeader(
                 name,
                 _stored_shape(name, values.shape),
                 quantiser.step(name),
                 best_table(values)[0],
             )
             for name, values in integers.items()
-        ]
-        graphs = [trunk_graph(len(trained.model.trunk)), head_graph(len(trained.model.head))]
-        if settings.spacing:
-            graphs.append(interpolate_graph())
-        model = ModelHeader(
-            name="siren",
-            lattice=_lattice(settings),
-            trunk=tuple(t for t in tensors if t.name.startswith("w")),
-            head=tuple(t for t in tensors if t.name.startswith("h")),
-            channels=tuple(range(self.channels)),
-            graphs=(0, 2 if settings.spacing else -1, 1),
-            settings={"depth": settings.depth, "width": settings.width},
+        }
+        exported = trained.model.export(headers)
+        tensors = tuple(
+            {name: integers[own] for name, own in names.items()} for names in exported.tensors
         )
-        return NetworkParts((model,), tuple(graphs), (integers,), trained.steps)
+        return NetworkParts(exported.models, exported.graphs, tensors, trained.steps)
 
-
-def _lattice(settings: ModelSettings) -> LatticeHeader:
-    return LatticeHeader(settings.blocks, settings.overlap, settings.spacing, settings.features)
+    def _make(self, data: TrainingData, bits: float, generator: torch.Generator) -> Model:
+        settings = plan_model(self._grid.dimensions, self.channels, bits, self._knot_spacing)
+        blocks = blocks_of(self._grid.dimensions, settings.lattice)
+        return BlockSiren(settings, self.channels, Sampler(data, blocks), generator)
 
 
 def _stored_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:

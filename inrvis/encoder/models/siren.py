@@ -9,18 +9,21 @@ for ``spacing**3`` voxels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from inrvis.encoder.settings import ModelSettings
+from inrvis.container.header import ModelHeader, TensorHeader
+from inrvis.encoder.export import head_graph, interpolate_graph, trunk_graph
+from inrvis.encoder.models.base import Exported, Model, Weigh
+from inrvis.encoder.sampling import CellBatch, Sampler, VoxelBatch
+from inrvis.encoder.settings import SirenSettings
 
-Weigh = Callable[[str, Tensor], Tensor]
 
-
-class BlockSiren(nn.Module):
+class BlockSiren(Model):
     """Trunks and head.
 
     A layer's weights and biases are one matrix ``[W | b]``: the optimiser orthogonalises the
@@ -28,17 +31,25 @@ class BlockSiren(nn.Module):
 
     Parameters
     ----------
-    settings : ModelSettings
+    settings : SirenSettings
         Sizes.
     channels : int
         Outputs.
+    sampler : Sampler
+        Of the same blocks.
     generator : torch.Generator
         Source of the initial weights.
     """
 
-    def __init__(self, settings: ModelSettings, channels: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        settings: SirenSettings,
+        channels: int,
+        sampler: Sampler,
+        generator: torch.Generator,
+    ) -> None:
         super().__init__()
-        self.settings, self.channels = settings, channels
+        self.settings, self.channels, self._sampler = settings, channels, sampler
         blocks = math.prod(settings.blocks)
 
         def affine(*shape: int, spread: float, bias: float) -> nn.Parameter:
@@ -102,8 +113,60 @@ class BlockSiren(nn.Module):
             )
         return hidden
 
+    def draw(self, number: int, fraction: float) -> VoxelBatch | CellBatch:
+        """Single voxels first; later, if there is a lattice, cells seen through it."""
+        if self.settings.spacing and fraction >= self.settings.lattice_start:
+            return self._sampler.cells(number)
+        return self._sampler.voxels(number)
 
-def parameter_count(settings: ModelSettings, channels: int) -> int:
+    def loss(self, batch: VoxelBatch | CellBatch, weigh: Weigh) -> Tensor:
+        """Mean squared error of a batch."""
+        features = self.features(batch.coordinates, weigh)
+        if isinstance(batch, VoxelBatch):
+            values = self.values(features, weigh)
+        else:
+            blocks, _, width = features.shape
+            knots = features.view(blocks, -1, batch.interpolation.shape[1], width)
+            values = self.values(torch.matmul(batch.interpolation, knots), weigh)
+        return (values - batch.targets).square().mean()
+
+    def matrices(self) -> list[nn.Parameter]:
+        """All layers of the trunks but the first."""
+        return list(self.trunk)[1:]
+
+    def others(self, adam_rate: float, frequency_rate: float) -> list[dict[str, Any]]:
+        """The head, and the first layer."""
+        return [
+            {"params": list(self.head), "lr": adam_rate},
+            {"params": [self.trunk[0]], "lr": frequency_rate},
+        ]
+
+    @property
+    def cost(self) -> tuple[float, float]:
+        """Products and sines of one evaluation."""
+        s = self.settings
+        products = parameter_count(s, self.channels) / math.prod(s.blocks)
+        return products, s.width * (s.depth + 1) + s.features + s.head_width
+
+    def export(self, headers: Mapping[str, TensorHeader]) -> Exported:
+        """One network with blocks in a lattice."""
+        s = self.settings
+        graphs = [trunk_graph(len(self.trunk)), head_graph(len(self.head))]
+        if s.spacing:
+            graphs.append(interpolate_graph())
+        model = ModelHeader(
+            name="siren",
+            lattice=s.lattice,
+            trunk=tuple(header for name, header in headers.items() if name.startswith("w")),
+            head=tuple(header for name, header in headers.items() if name.startswith("h")),
+            channels=tuple(range(self.channels)),
+            graphs=(0, 2 if s.spacing else -1, 1),
+            settings={"depth": s.depth, "width": s.width},
+        )
+        return Exported((model,), tuple(graphs), ({name: name for name in headers},))
+
+
+def parameter_count(settings: SirenSettings, channels: int) -> int:
     """Weights and biases of all blocks and the head."""
     width, depth = settings.width, settings.depth
     trunk = 4 * width + depth * (width + 1) * width + (width + 1) * settings.features

@@ -1,0 +1,1 @@
+"""The models that volumes are encoded with, a file each."""
