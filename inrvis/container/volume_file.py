@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrvis.bitstream import IntegerDecoder, IntegerEncoder
-from inrvis.container.header import ModelHeader, TensorHeader, VolumeHeader, parse_header
+from inrvis.container.header import ModelHeader, TensorHeader, VolumeHeader
+from inrvis.container.header_parser import parse_header
 from inrvis.container.sections import deflate, file_image, inflate, read_sections
 from inrvis.errors import FormatError, LimitError
 

@@ -1,0 +1,309 @@
+"""Headers of unknown origin: each value is checked for type, range and consistency.
+
+Nothing that a header claims sizes an allocation before it is checked here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from inrvis.bitstream import NUMBER_OF_TABLES
+from inrvis.container.header import (
+    DTYPES,
+    MAX_ARRAYS,
+    MAX_BOXES,
+    MAX_CHANNELS,
+    MAX_FEATURES,
+    MAX_LEVELS,
+    MAX_MASKS,
+    MAX_MODELS,
+    MAX_OVERLAP,
+    MAX_PARAMETERS,
+    MAX_POINTS,
+    MAX_SIDE,
+    MAX_SPACING,
+    MAX_TENSORS,
+    ArrayHeader,
+    BoxesHeader,
+    ExactHeader,
+    LatticeHeader,
+    ModelHeader,
+    TensorHeader,
+    VolumeHeader,
+)
+from inrvis.errors import FormatError, LimitError
+from inrvis.grid import ImageGrid
+
+
+class _Fields:
+    """Typed access to a JSON object from an untrusted file."""
+
+    def __init__(self, value: Any, where: str) -> None:
+        if not isinstance(value, dict):
+            raise FormatError(f"the file's header is malformed: {where} is not an object")
+        self._value, self._where = value, where
+
+    def _get(self, key: str, kind: type | tuple[type, ...]) -> Any:
+        value = self._value.get(key)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise FormatError(f"the file's header is malformed: {self._where}.{key}")
+        return value
+
+    def text(self, key: str) -> str:
+        value: str = self._get(key, str)
+        # Half of a surrogate pair is no text: it could not be printed.
+        if not 0 < len(value) <= 1024 or any("\ud800" <= c <= "\udfff" for c in value):
+            raise FormatError(f"the file's header is malformed: {self._where}.{key}")
+        return value
+
+    def integer(self, key: str, low: int, high: int) -> int:
+        value: int = self._get(key, int)
+        if not low <= value <= high:
+            raise LimitError(
+                f"the file's header claims {self._where}.{key} = {value}, outside {low}..{high}"
+            )
+        return value
+
+    def has(self, key: str) -> bool:
+        return key in self._value
+
+    def integers(self, key: str, count: int | None, low: int, high: int) -> tuple[int, ...]:
+        value = self.items(key, MAX_CHANNELS if count is None else count)
+        if (count is not None and len(value) != count) or any(
+            type(v) is not int or not low <= v <= high for v in value
+        ):
+            raise FormatError(f"the file's header is malformed: {self._where}.{key}")
+        return tuple(value)
+
+    def number(self, key: str) -> float:
+        return _finite(self._get(key, (int, float)), f"{self._where}.{key}")
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        value: dict[str, Any] = self._get(key, dict)
+        return value
+
+    def items(self, key: str, most: int) -> list[Any]:
+        value: list[Any] = self._get(key, list)
+        if len(value) > most:
+            raise LimitError(f"the file's header lists {len(value)} {self._where}.{key}")
+        return value
+
+    def numbers(self, key: str, count: int) -> tuple[float, ...]:
+        value = self.items(key, count)
+        if len(value) != count:
+            raise FormatError(f"the file's header is malformed: {self._where}.{key}")
+        return tuple(_finite(v, f"{self._where}.{key}") for v in value)
+
+    def triple(self, key: str, high: int) -> tuple[int, int, int]:
+        value = self.items(key, 3)
+        if len(value) != 3 or any(type(v) is not int or not 1 <= v <= high for v in value):
+            raise FormatError(f"the file's header is malformed: {self._where}.{key}")
+        return value[0], value[1], value[2]
+
+
+def _finite(value: Any, where: str) -> float:
+    try:
+        number = float(value) if type(value) in (int, float) else math.nan
+    except OverflowError:  # JSON knows integers of any size
+        number = math.inf
+    if not math.isfinite(number):
+        raise FormatError(f"the file's header is malformed: {where}")
+    return number
+
+
+def parse_header(data: bytes) -> VolumeHeader:
+    """Parse and check the JSON of a header.
+
+    Raises
+    ------
+    FormatError
+        If something is missing or of the wrong kind.
+    LimitError
+        If it claims more than any file may.
+    """
+    try:
+        root = _Fields(json.loads(data), "header")
+    except (ValueError, RecursionError) as error:
+        raise FormatError("the file's header is not JSON") from error
+    if (kind := root.text("kind")) != "volume":
+        raise FormatError(f"the file holds a {kind!r}, which this inrvis cannot open; update it")
+    grid = ImageGrid.from_json(root.mapping("grid"))
+    if grid.number_of_points > MAX_POINTS:
+        raise LimitError(
+            f"the file claims {grid.number_of_points} voxels; the limit is {MAX_POINTS}"
+        )
+    masks = root.integer("masks", 0, MAX_MASKS)
+    arrays = tuple(_parse_array(a, masks) for a in root.items("arrays", MAX_ARRAYS))
+    channels = _check_channels(arrays)
+    models = tuple(
+        _parse_model(_Fields(m, "model"), grid, channels) for m in root.items("models", MAX_MODELS)
+    )
+    given = {channel for model in models for channel in model.channels}
+    if any(
+        not a.residual and a.channel + i not in given for a in arrays for i in range(a.components)
+    ):
+        raise FormatError("the file's header is malformed: nothing gives the values of an array")
+    parameters = sum(model.parameters for model in models)
+    if parameters > MAX_PARAMETERS:
+        raise LimitError(f"the file claims {parameters} parameters; the limit is {MAX_PARAMETERS}")
+    times = root.items("times", 1)
+    return VolumeHeader(
+        grid=grid,
+        arrays=arrays,
+        models=models,
+        masks=masks,
+        times=tuple(_finite(t, "times") for t in times),
+        encoding=root.mapping("encoding"),
+    )
+
+
+def _parse_array(value: Any, masks: int) -> ArrayHeader:
+    fields = _Fields(value, "array")
+    dtype = fields.text("dtype")
+    if dtype not in DTYPES:
+        raise FormatError(f"the file's header names the unknown type {dtype!r}")
+    components = fields.integer("components", 1, MAX_CHANNELS)
+    metrics = _Fields(fields.mapping("metrics"), "metrics")
+    low, high = fields.number("low"), fields.number("high")
+    least, most = _limits(dtype)
+    if not least <= low <= high <= most:
+        raise FormatError(f"the file's header claims a range that {dtype} does not have")
+    residual = fields.text("residual") if fields.has("residual") else ""
+    precision = fields.text("precision") if residual else "single"
+    if precision not in ("single", "double"):
+        raise FormatError("the file's header is malformed: array.precision")
+    levels = fields.items("levels", MAX_LEVELS) if fields.has("levels") else []
+    exact = fields.items("exact", MAX_MASKS) if fields.has("exact") else []
+    return ArrayHeader(
+        name=fields.text("name"),
+        dtype=dtype,
+        components=components,
+        channel=fields.integer("channel", 0, MAX_CHANNELS),
+        offset=fields.numbers("offset", components),
+        scale=fields.numbers("scale", components),
+        low=low,
+        high=high,
+        metrics={key: metrics.number(key) for key in fields.mapping("metrics")},
+        residual=residual,
+        precision=precision,
+        levels=tuple(_finite(v, "levels") for v in levels),
+        exact=tuple(_parse_exact(e, components, masks, dtype) for e in exact),
+    )
+
+
+def _parse_exact(value: Any, components: int, masks: int, dtype: str) -> ExactHeader:
+    if not isinstance(value, list) or len(value) != 2:
+        raise FormatError("the file's header is malformed: array.exact")
+    least, most = _limits(dtype)
+    if value[0] in ("nan", "inf", "-inf") and np.dtype(dtype).kind == "f":
+        number = float(value[0])
+    else:
+        number = _finite(value[0], "array.exact")
+        if not least <= number <= most:
+            raise FormatError(f"the file's header claims a value that {dtype} does not have")
+    fields = _Fields({"masks": value[1]}, "exact")
+    return ExactHeader(number, fields.integers("masks", components, -1, masks - 1))
+
+
+def _limits(dtype: str) -> tuple[float, float]:
+    kind = np.dtype(dtype)
+    limits = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
+    return float(limits.min), float(limits.max)
+
+
+def _check_channels(arrays: tuple[ArrayHeader, ...]) -> int:
+    channel = 0
+    for array in arrays:
+        if array.channel != channel:
+            raise FormatError("the file's header is malformed: channels of the arrays overlap")
+        channel += array.components
+    names = {array.name for array in arrays}
+    if not arrays or len(names) != len(arrays) or channel > MAX_CHANNELS:
+        raise FormatError("the file's header is malformed: its arrays")
+    return channel
+
+
+def _parse_model(fields: _Fields, grid: ImageGrid, channels: int) -> ModelHeader:
+    trunk = tuple(_parse_tensor(t) for t in fields.items("trunk", MAX_TENSORS))
+    head = tuple(_parse_tensor(t) for t in fields.items("head", MAX_TENSORS))
+    if len({tensor.name for tensor in (*trunk, *head)}) != len(trunk) + len(head):
+        raise FormatError("the file's header is malformed: names of its tensors")
+    trunk_graph, interpolate_graph, head_graph = fields.integers("graphs", 3, -1, MAX_MODELS * 3)
+    model = ModelHeader(
+        name=fields.text("name"),
+        lattice=_parse_lattice(_Fields(fields.mapping("lattice"), "lattice"), grid),
+        trunk=trunk,
+        head=head,
+        channels=fields.integers("channels", None, 0, channels - 1),
+        graphs=(trunk_graph, interpolate_graph, head_graph),
+        settings=fields.mapping("settings"),
+    )
+    if not trunk or any(len(t.shape) < 2 or t.shape[0] != model.number_of_blocks for t in trunk):
+        raise FormatError("the file's header is malformed: trunk tensors do not match its blocks")
+    if not model.channels or len(set(model.channels)) != len(model.channels):
+        raise FormatError("the file's header is malformed: model.channels")
+    if (
+        trunk_graph < 0
+        or (interpolate_graph < 0) != (model.lattice.spacing == 0)
+        or (head_graph < 0) != (not head)
+        or (head_graph < 0 and model.lattice.features != len(model.channels))
+    ):
+        raise FormatError("the file's header is malformed: model.graphs")
+    return model
+
+
+def _parse_lattice(fields: _Fields, grid: ImageGrid) -> LatticeHeader | BoxesHeader:
+    features = fields.integer("features", 1, MAX_FEATURES)
+    overlap = fields.integer("overlap", 0, MAX_OVERLAP)
+    if not fields.has("boxes"):
+        lattice = LatticeHeader(
+            blocks=fields.triple("blocks", 1 << 12),
+            overlap=overlap,
+            spacing=fields.integer("spacing", 0, MAX_SPACING),
+            features=features,
+        )
+        _check_blocks(lattice, grid)
+        return lattice
+    boxes = []
+    for item in fields.items("boxes", MAX_BOXES):
+        x, y, z, nx, ny, nz = _Fields({"box": item}, "lattice").integers("box", 6, 0, 1 << 31)
+        for first, size, voxels in zip((x, y, z), (nx, ny, nz), grid.dimensions, strict=True):
+            if size < 1 or first + size > voxels:
+                raise FormatError("the file's header claims a block outside its volume")
+        boxes.append((x, y, z, nx, ny, nz))
+    if not boxes:
+        raise FormatError("the file's header is malformed: lattice.boxes")
+    return BoxesHeader(tuple(boxes), overlap, features)
+
+
+def _check_blocks(lattice: LatticeHeader, grid: ImageGrid) -> None:
+    for voxels, blocks in zip(grid.dimensions, lattice.blocks, strict=True):
+        side = -(-voxels // blocks)
+        # Weights sum to one where the ramps around one face end before the next one's begin.
+        if blocks > 1 and not 1 <= lattice.overlap <= (side + 1) // 2:
+            raise FormatError(
+                f"the file's header claims blocks of {side} voxels that overlap by "
+                f"{lattice.overlap}: they cannot be blended"
+            )
+
+
+def _parse_tensor(value: Any) -> TensorHeader:
+    if not isinstance(value, list) or len(value) != 4 or not isinstance(value[1], list):
+        raise FormatError("the file's header is malformed: a tensor")
+    fields = _Fields(dict(zip(("name", "shape", "step", "table"), value, strict=True)), "tensor")
+    shape = fields.items("shape", 4)
+    if any(type(n) is not int or not 1 <= n <= MAX_SIDE for n in shape):
+        raise FormatError("the file's header is malformed: a tensor's shape")
+    step = fields.number("step")
+    if step <= 0:
+        raise FormatError("the file's header is malformed: a tensor's step")
+    return TensorHeader(
+        name=fields.text("name"),
+        shape=tuple(shape),
+        step=step,
+        table=fields.integer("table", 0, NUMBER_OF_TABLES - 1),
+    )
