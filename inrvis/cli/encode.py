@@ -27,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--model",
-        choices=("auto", "siren", "none"),
+        choices=("auto", "siren", "fourier", "sci", "none"),
         default="auto",
         help="a network in blocks, coded layers alone, or what keeps the target best",
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from inrvis.bitstream import NUMBER_OF_TABLES
 from inrvis.grid import ImageGrid
 
 MAX_POINTS = 1 << 36
@@ -25,6 +26,8 @@ MAX_MODELS = 64
 MAX_MASKS = 1024
 MAX_LEVELS = 4096
 MAX_BOXES = 1 << 14
+# In place of a table: the integers are the bits of float32 values, uncoded.
+RAW_TABLE = NUMBER_OF_TABLES
 DTYPES = (
     "uint8",
     "int8",

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from inrvis.bitstream import NUMBER_OF_TABLES
 from inrvis.container.header import (
     DTYPES,
     MAX_ARRAYS,
@@ -27,6 +26,7 @@ from inrvis.container.header import (
     MAX_SIDE,
     MAX_SPACING,
     MAX_TENSORS,
+    RAW_TABLE,
     ArrayHeader,
     BoxesHeader,
     ExactHeader,
@@ -305,5 +305,5 @@ def _parse_tensor(value: Any) -> TensorHeader:
         name=fields.text("name"),
         shape=tuple(shape),
         step=step,
-        table=fields.integer("table", 0, NUMBER_OF_TABLES - 1),
+        table=fields.integer("table", 0, RAW_TABLE),
     )

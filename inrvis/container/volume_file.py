@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrvis.bitstream import IntegerDecoder, IntegerEncoder
-from inrvis.container.header import ModelHeader, TensorHeader, VolumeHeader
+from inrvis.container.header import RAW_TABLE, ModelHeader, TensorHeader, VolumeHeader
 from inrvis.container.header_parser import parse_header
 from inrvis.container.sections import deflate, file_image, inflate, read_sections
 from inrvis.errors import FormatError, LimitError
@@ -87,7 +87,10 @@ def code_weights(header: VolumeHeader, tensors: Sequence[Integers]) -> bytes:
     coder = IntegerEncoder()
     for model, integers in zip(header.models, tensors, strict=True):
         for tensor in (*model.trunk, *model.head):
-            coder.put(integers[tensor.name], tensor.table)
+            if tensor.table == RAW_TABLE:
+                coder.put_bits(integers[tensor.name], 32)
+            else:
+                coder.put(integers[tensor.name], tensor.table)
     return coder.finish()
 
 
@@ -169,10 +172,17 @@ def _read_weights(
 
 
 def _take(stream: IntegerDecoder, tensor: TensorHeader) -> NDArray[np.int64]:
+    if tensor.table == RAW_TABLE:
+        return stream.take_bits(tensor.size, 32).reshape(tensor.shape)
     return stream.take(tensor.size, tensor.table).reshape(tensor.shape)
 
 
 def _dequantise(integers: NDArray[np.int64], tensor: TensorHeader) -> NDArray[np.float32]:
+    if tensor.table == RAW_TABLE:
+        weights = integers.astype(np.uint32).view(np.float32)
+        if not np.isfinite(weights).all():
+            raise FormatError("the file holds weights that are not finite")
+        return weights
     return np.asarray(integers * tensor.step, dtype=np.float32)
 
 

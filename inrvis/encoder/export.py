@@ -51,6 +51,34 @@ def trunk_graph(layers: int) -> bytes:
     return _model(nodes, inputs, hidden, 2)
 
 
+def fourier_graph(layers: int) -> bytes:
+    """Coordinates (3, n), frequencies ``w0`` and rectified layers ``w1c, w1s, w1b, w2, ...``.
+
+    The first layer's cosine and sine halves are products of their own: nothing is concatenated.
+    """
+    nodes = [
+        helper.make_node("MatMul", ["w0", "coordinates"], ["a"]),
+        helper.make_node("Cos", ["a"], ["c"]),
+        helper.make_node("Sin", ["a"], ["s"]),
+        helper.make_node("Gemm", ["w1c", "c", "w1b"], ["h1c"]),
+        helper.make_node("Gemm", ["w1s", "s", "h1c"], ["h1"]),
+    ]
+    inputs: dict[str, list[Any]] = {
+        "coordinates": [3, "n"],
+        "w0": [None, 3],
+        "w1c": [None, None],
+        "w1s": [None, None],
+        "w1b": [None, 1],
+    }
+    for index in range(2, layers + 1):
+        inputs[f"w{index}"], inputs[f"w{index}b"] = [None, None], [None, 1]
+        nodes.append(helper.make_node("Relu", [f"h{index - 1}"], [f"r{index}"]))
+        nodes.append(
+            helper.make_node("Gemm", [f"w{index}", f"r{index}", f"w{index}b"], [f"h{index}"])
+        )
+    return _model(nodes, inputs, f"h{layers}", 2)
+
+
 def interpolate_graph() -> bytes:
     """Lattice (features, mz, my, mx) and weights of its axes to features (features, n)."""
     nodes = [

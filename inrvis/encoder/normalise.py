@@ -64,7 +64,7 @@ class _Masks:
 
 
 def normalise(
-    image: Image, keep_background: tuple[tuple[float | None, ...], ...] = ()
+    image: Image, keep_background: tuple[tuple[float | None, ...], ...] | None = None
 ) -> Normalised:
     """Map every component to a mean of zero and a range of two.
 

@@ -13,7 +13,7 @@ from inrvis.errors import UsageError
 # time of the presets. Smaller ones waste bytes, larger ones see too few samples. Volumes with
 # sharp detail want the finer weights, smooth ones would do with five bits.
 _WEIGHTS_PER_BLOCK = 4000
-_BITS_PER_WEIGHT = 6.0
+BITS_PER_WEIGHT = 6.0
 _OVERLAP = 3
 _NARROWEST, _WIDEST = 6, 512
 _MOST_BLOCKS = 4096
@@ -49,7 +49,7 @@ def plan_model(
     UsageError
         If not even the smallest network fits.
     """
-    parameters = weight_bits / _BITS_PER_WEIGHT
+    parameters = weight_bits / BITS_PER_WEIGHT
     blocks = choose_blocks(dimensions, max(1.0, parameters / _WEIGHTS_PER_BLOCK))
     shortest = (
         min(n // b for n, b in zip(dimensions, blocks, strict=True) if b > 1)
@@ -75,7 +75,7 @@ def plan_model(
         if parameter_count(settings(width), channels) <= parameters
     ]
     if not fitting:
-        smallest = parameter_count(settings(_NARROWEST), channels) * _BITS_PER_WEIGHT / 8
+        smallest = parameter_count(settings(_NARROWEST), channels) * BITS_PER_WEIGHT / 8
         raise UsageError(
             f"the target leaves {int(weight_bits / 8)} bytes for the network; the smallest one "
             f"takes {int(smallest)}: ask for a lower ratio"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,15 +16,20 @@ from inrvis.container.header import MAX_SPACING
 from inrvis.container.sections import write_file
 from inrvis.encoder.assembly import Assembly, Encoded, LayerParts, NetworkParts
 from inrvis.encoder.grids import GridCoder, WaveletLayers
+from inrvis.encoder.masks import background_value
 from inrvis.encoder.normalise import normalise
-from inrvis.encoder.settings import TrainingSettings
+from inrvis.encoder.settings import (
+    FourierSettings,
+    ModelChoice,
+    SciSettings,
+    TrainingSettings,
+)
 from inrvis.encoder.training import Report
 from inrvis.encoder.volume import Trained, VolumeEncoder
 from inrvis.errors import OutputError, UsageError
 from inrvis.sources import Image
 from inrvis.targets import MaxError, Psnr, Target, byte_budget
 
-MODELS = ("auto", "siren", "none")
 # A short training tells what a long one will reach, less about this much.
 _TRIAL_SHARE = 0.12
 _TRIAL_DEFICIT_DB = 2.0
@@ -38,6 +44,9 @@ _FINISH_SECONDS_PER_VALUE = 1.2e-6
 # Rounds of aiming at a PSNR, and how far above it a file may be.
 _AIM_ROUNDS, _AIM_DB = 5, 0.06
 _NO_NETWORKS = NetworkParts()
+
+
+Strategy = Literal["auto", "network", "layers"]
 
 
 @dataclass(frozen=True)
@@ -55,15 +64,14 @@ def encode_to_target(
     target: Target,
     training: TrainingSettings,
     *,
-    model: str = "auto",
+    model: ModelChoice = "auto",
     device: str = "auto",
     seed: int = 0,
     report: Report | None = None,
     knot_spacing: int = 0,
 ) -> Result:
     """Encode ``image`` and write it to ``path``; see :func:`inrvis.encode`."""
-    if model not in MODELS:
-        raise UsageError(f"unknown model {model!r}: choose {', '.join(MODELS)}")
+    strategy, network = model_choice(model)
     if not 0 <= knot_spacing <= MAX_SPACING:
         raise UsageError(f"knots {knot_spacing} voxels apart: choose 0 to {MAX_SPACING}")
     if not 0 <= seed < 1 << 63:
@@ -74,13 +82,18 @@ def encode_to_target(
         finish = min(_FINISH_SECONDS_PER_VALUE * values, training.seconds / 2)
         training = replace(training, seconds=training.seconds - finish)
     facts = {"target": target.describe(), "seed": seed}
-    assembly = Assembly(image, normalise(image), facts)
+    background = None
+    if isinstance(network, FourierSettings) and network.keep_mask:
+        background = tuple(background_value(array) for array in image.arrays.values())
+    assembly = Assembly(image, normalise(image, background), facts)
     search = _Search(
         assembly,
-        VolumeEncoder(assembly, device=device, seed=seed, report=report, knot_spacing=knot_spacing),
+        VolumeEncoder(
+            assembly, network, device=device, seed=seed, report=report, knot_spacing=knot_spacing
+        ),
         GridCoder(assembly.normalised, image.grid.dimensions),
         training,
-        model,
+        strategy,
     )
     if isinstance(target, MaxError):
         encoded, met = search.bounded(target)
@@ -91,6 +104,32 @@ def encode_to_target(
         encoded, met = search.size(byte_budget(target, original, values) or 0)
     write_file(path, encoded.data)
     return Result(encoded, met, search.encoder.device.type)
+
+
+def model_choice(
+    model: ModelChoice,
+) -> tuple[Strategy, Literal["siren"] | FourierSettings | SciSettings]:
+    """Whether to use networks, coded layers or both, and which network.
+
+    Raises
+    ------
+    UsageError
+        If there is no such model.
+    """
+    match model:
+        case FourierSettings() | SciSettings():
+            return "network", model
+        case "auto":
+            return "auto", "siren"
+        case "none":
+            return "layers", "siren"
+        case "siren":
+            return "network", "siren"
+        case "fourier":
+            return "network", FourierSettings()
+        case "sci":
+            return "network", SciSettings()
+    raise UsageError(f"unknown model {model!r}: choose auto, siren, fourier, sci or none")
 
 
 def _check_writable(path: str | PathLike[str]) -> None:
@@ -113,15 +152,15 @@ class _Search:
     encoder: VolumeEncoder
     coder: GridCoder
     training: TrainingSettings
-    model: str
+    strategy: Strategy
 
     def size(self, budget: int) -> tuple[Encoded, bool]:
         """Best quality in at most ``budget`` bytes."""
-        if self.model == "siren":
+        if self.strategy == "network":
             return self._network(budget, self.training), True
         layers = self._layers_in(self.coder.wavelets(), budget)
         coded = None if layers is None else self.assembly.finish(_NO_NETWORKS, layers)
-        if self.model == "none":
+        if self.strategy == "layers":
             if coded is None:
                 raise UsageError(
                     f"coded layers of this volume do not fit into {budget} bytes: "
@@ -142,9 +181,9 @@ class _Search:
         """Smallest file of at least ``psnr_db``."""
         start = time.monotonic()
         candidates = []
-        if self.model != "siren":
+        if self.strategy != "network":
             candidates.append(self._layers_of(psnr_db, _NO_NETWORKS))
-        if self.model != "none":
+        if self.strategy != "layers":
             size = len(candidates[0].data) if candidates else self._first_size(psnr_db)
             candidates += self._networks_of(psnr_db, size, start)
         best = _best(candidates, psnr_db)
@@ -160,9 +199,11 @@ class _Search:
         by_levels = self.coder.by_levels(bounds)
         if by_levels is not None:
             choices.append((_NO_NETWORKS, by_levels))
-        if self.model == "siren" or (self.model == "auto" and self.coder.base_can_help(bounds)):
+        if self.strategy == "network" or (
+            self.strategy == "auto" and self.coder.base_can_help(bounds)
+        ):
             choices += self._with_base(bounds, min(self._size(choice) for choice in choices))
-        if self.model == "siren" and len(choices) > 1:
+        if self.strategy == "network" and len(choices) > 1:
             choices = [choice for choice in choices if choice[0].models]
         networks, layers = min(choices, key=self._size)
         for shrink in (1.0, 0.99, 0.95):
@@ -240,8 +281,8 @@ class _Search:
 
     def _networks_of(self, psnr_db: float, size: float, start: float) -> Iterator[Encoded]:
         """Files with a network that may have ``psnr_db``, alone or under a wavelet layer."""
-        share = 1 - _TRIAL_SHARE if self.model == "siren" else 1.0
-        for attempt in range(_MOST_ATTEMPTS if self.model == "siren" else 1):
+        share = 1 - _TRIAL_SHARE if self.strategy == "network" else 1.0
+        for attempt in range(_MOST_ATTEMPTS if self.strategy == "network" else 1):
             training = replace(self.training, seconds=self.training.seconds * share)
             if self.training.clocked:
                 left = self.training.seconds - (time.monotonic() - start)
@@ -255,7 +296,7 @@ class _Search:
             try:
                 trained = self.encoder.train(size, training)
             except UsageError:
-                if self.model == "siren":
+                if self.strategy == "network":
                     raise
                 return
             encoded = self._coarsest(trained, psnr_db)
@@ -264,7 +305,7 @@ class _Search:
                 return
             best = self.assembly.finish(self.encoder.fit(trained, int(size)))
             yield best
-            if self.model == "auto":
+            if self.strategy == "auto":
                 half = self.encoder.fit(trained, int(max(0.7 * size, _SMALLEST_BYTES)))
                 yield self._layers_of(psnr_db, half)
             size *= max(1.3, 2 ** ((psnr_db - _worst(best) + 0.3) / _DB_PER_DOUBLING))
@@ -272,6 +313,9 @@ class _Search:
     def _coarsest(self, trained: Trained, psnr_db: float) -> Encoded | None:
         """Smallest file of ``trained`` that reaches ``psnr_db``, or None if it cannot."""
         quantiser = trained.quantiser
+        if quantiser is None:
+            encoded = self.assembly.finish(self.encoder.parts(trained, None))
+            return encoded if _worst(encoded) >= psnr_db else None
         low, high = quantiser.scale / 4, quantiser.scale * 4
         best = self.assembly.finish(self.encoder.parts(trained, quantiser.at(low)))
         if _worst(best) < psnr_db:
@@ -291,16 +335,16 @@ class _Search:
         """Networks with layers that keep ``bounds``, where ``size`` bytes do without."""
         budget = int(_BASE_SHARE * size)
         if budget < _SMALLEST_BYTES:
-            if self.model == "auto":
+            if self.strategy == "auto":
                 return
             budget = _SMALLEST_BYTES
-        stages = [_TRIAL_SHARE, 1 - _TRIAL_SHARE] if self.model == "auto" else [1.0]
+        stages = [_TRIAL_SHARE, 1 - _TRIAL_SHARE] if self.strategy == "auto" else [1.0]
         for share in stages:
             training = replace(self.training, seconds=self.training.seconds * share)
             try:
                 networks = self._fitted(budget, training)
             except UsageError:
-                if self.model == "siren":
+                if self.strategy == "network":
                     raise
                 return
             layers = self.coder.bounded(bounds, self.assembly.base(networks))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from inrvis.container.header import LatticeHeader
+from inrvis.encoder.funnel import AllocationRule
+from inrvis.encoder.masks import MaskSettings
+from inrvis.encoder.octree import PartitionSettings
 from inrvis.errors import UsageError
 
 Preset = Literal["fast", "balanced", "best"]
@@ -55,6 +58,91 @@ class SirenSettings:
 
 
 @dataclass(frozen=True)
+class FourierSettings:
+    """Fourier features and a multilayer perceptron, trained on some of the voxels.
+
+    Attributes
+    ----------
+    features : int
+        Fourier features, k; 0 for as many as a layer has neurons.
+    multiplier : float
+        Spread of the frequencies: the paper's Gauss multiplier.
+    groups : int
+        Groups of features, each with a learnable multiplier.
+    spread : float
+        Octaves by which the first and the last group's multipliers lie below and above.
+    layers : int
+        Hidden layers, m.
+    width : int
+        Neurons of a layer, n; 0 for as many as the target leaves room for.
+    mask : MaskSettings
+        Voxels to train on.
+    keep_mask : bool
+        Whether the background is to be restored exactly.
+    as_published : bool
+        Whether to train with Adam at a constant rate, and to keep float32 weights.
+    """
+
+    features: int = 0
+    multiplier: float = 2.5
+    groups: int = 4
+    spread: float = 1.0
+    layers: int = 4
+    width: int = 0
+    mask: MaskSettings = field(default_factory=MaskSettings)
+    keep_mask: bool = False
+    as_published: bool = False
+
+    name = "fourier"
+
+    @classmethod
+    def paper(cls, mask: MaskSettings | None = None) -> FourierSettings:
+        """Sizes of the paper's Table 1, its optimiser and its unquantised weights."""
+        return cls(
+            features=1280, layers=8, width=512, mask=mask or MaskSettings(), as_published=True
+        )
+
+    def sized(self, width: int) -> FourierSettings:
+        """With sizes that were not set filled in for layers of ``width`` neurons."""
+        width = self.width or width
+        return replace(self, width=width, features=self.features or width)
+
+
+@dataclass(frozen=True)
+class SciSettings:
+    """Blocks of concentrated spectrum with a funnel-shaped SIREN each.
+
+    Attributes
+    ----------
+    partition : {"octree", "equidistant", "whole"}
+        How blocks are chosen: by the paper's optimum, evenly, or not at all.
+    spectrum : PartitionSettings
+        Depth, number of blocks and spectrum measure of the partition.
+    allocation : {"size_over_concentration", "size", "concentration", "equal"}
+        What a block's parameters are proportional to.
+    layers, ratio : int, float
+        Linear maps of a network, and its funnel's ratio.
+    frequency : float
+        Frequency factor of the first layer, w0.
+    overlap : int
+        Voxels that neighbouring blocks reach into each other.
+    as_published : bool
+        Whether to train with Adamax and the paper's schedule, and to keep float32 weights.
+    """
+
+    partition: Literal["octree", "equidistant", "whole"] = "octree"
+    spectrum: PartitionSettings = field(default_factory=PartitionSettings)
+    allocation: AllocationRule = "size_over_concentration"
+    layers: int = 7
+    ratio: float = 2.2
+    frequency: float = 20.0
+    overlap: int = 3
+    as_published: bool = False
+
+    name = "sci"
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """How a network is trained.
 
@@ -74,6 +162,9 @@ class TrainingSettings:
         Decay of the orthogonalised matrices, relative to the step.
     quantise_start : float
         Fraction of the schedule after which weights are seen through their quantiser.
+    optimiser : {"muon", "adam", "adamax"}
+        Orthogonalised steps with a cosine schedule; or, to compare with the papers, Adam at the
+        constant `adam_rate`, or Adamax at it with three drops, both without a quantiser.
     """
 
     seconds: float
@@ -84,8 +175,10 @@ class TrainingSettings:
     frequency_rate: float = 2e-2
     weight_decay: float = 0.02
     quantise_start: float = 0.8
+    optimiser: Literal["muon", "adam", "adamax"] = "muon"
 
 
+ModelChoice = Literal["auto", "siren", "fourier", "sci", "none"] | FourierSettings | SciSettings
 _PRESET_SECONDS = {"fast": 20.0, "balanced": 120.0, "best": 900.0}
 
 

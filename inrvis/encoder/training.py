@@ -80,35 +80,26 @@ class Trainer:
     ) -> None:
         self.model, self._settings = model, settings
         self._peak, self._report = peak_psnr_db, report
-        self._optimisers = (
-            Muon(
-                model.matrices(),
-                lr=settings.muon_rate,
-                momentum=0.9,
-                weight_decay=settings.weight_decay,
-            ),
-            torch.optim.Adam(
-                model.others(settings.adam_rate, settings.frequency_rate),
-                betas=(0.9, 0.99),
-            ),
-        )
+        self._optimisers = _optimisers(model, settings)
         self._rates = [
             [group["lr"] for group in optimiser.param_groups] for optimiser in self._optimisers
         ]
         self.steps = 0
 
-    def train(self, bits: float, generator: torch.Generator) -> Quantiser:
+    def train(self, bits: float, generator: torch.Generator) -> Quantiser | None:
         """Train to the end of the schedule for weights that cost at most ``bits``.
 
-        Returns the quantiser; the model's weights are the ones to be rounded by it.
+        Returns the quantiser by which the model's weights are to be rounded; None with an
+        optimiser of the papers, which keep them as they are.
         """
         settings = self._settings
+        rounded = settings.optimiser == "muon"
         schedule = _Schedule(settings, planned_steps(self.model, settings))
         quantiser: Quantiser | None = None
         smooth = None
         next_round = settings.quantise_start
         while (fraction := schedule.fraction(self.steps)) < 1:
-            if fraction >= next_round:
+            if rounded and fraction >= next_round:
                 self._require_finite()
                 if quantiser is None:
                     quantiser = self._first_quantiser(generator)
@@ -129,6 +120,8 @@ class Trainer:
                 stage = "train" if quantiser is None else "quantise"
                 self._report(Progress(min(fraction, 1.0), self.psnr_db(smooth), stage))
         self._require_finite()
+        if not rounded:
+            return None
         if quantiser is None:
             quantiser = self._first_quantiser(generator)
         return scale_for_bits(quantiser, self.model.tensors(), bits)
@@ -144,6 +137,11 @@ class Trainer:
     def _set_rates(self, fraction: float) -> None:
         warm = min(1.0, (self.steps + 1) / _WARM_UP)
         factor = warm * 0.5 * (1 + math.cos(math.pi * min(fraction, 1.0)))
+        if self._settings.optimiser == "adam":
+            factor = 1.0
+        elif self._settings.optimiser == "adamax":
+            # SCI drops its rate at 50, 60 and 70 of its 80 thousand steps.
+            factor = 0.2 ** sum(fraction >= drop for drop in (5 / 8, 6 / 8, 7 / 8))
         for optimiser, rates in zip(self._optimisers, self._rates, strict=True):
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
@@ -156,3 +154,22 @@ class Trainer:
             return float(self.model.loss(batch, weigh))
 
         return sensible_steps(self.model.tensors(), loss, generator)
+
+
+def _optimisers(model: Model, settings: TrainingSettings) -> tuple[torch.optim.Optimizer, ...]:
+    rate = settings.adam_rate
+    if settings.optimiser == "adam":
+        return (torch.optim.Adam(model.parameters(), lr=rate),)
+    if settings.optimiser == "adamax":
+        # The papers' frequency factors are folded into the weights: so are they into the rates.
+        last, first = model.others(rate, rate * 20)
+        return (torch.optim.Adamax([{"params": model.matrices(), "lr": rate * 30}, last, first]),)
+    return (
+        Muon(
+            model.matrices(),
+            lr=settings.muon_rate,
+            momentum=0.9,
+            weight_decay=settings.weight_decay,
+        ),
+        torch.optim.Adam(model.others(rate, settings.frequency_rate), betas=(0.9, 0.99)),
+    )

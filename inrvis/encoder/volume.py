@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from inrvis.container.header import TensorHeader
+from inrvis.container.header import RAW_TABLE, TensorHeader
 from inrvis.decoder.blocks import blocks_of
 from inrvis.encoder.assembly import Assembly, NetworkParts
+from inrvis.encoder.masks import training_mask
 from inrvis.encoder.models.base import Model
+from inrvis.encoder.models.fourier import FourierNetwork, plan_fourier
+from inrvis.encoder.models.sci import plan_sci
 from inrvis.encoder.models.siren import BlockSiren
-from inrvis.encoder.plan import plan_model
+from inrvis.encoder.plan import BITS_PER_WEIGHT, plan_model
 from inrvis.encoder.quantise import Quantiser, best_table, scale_for_bits
 from inrvis.encoder.sampling import Sampler, TrainingData
-from inrvis.encoder.settings import TrainingSettings
+from inrvis.encoder.settings import FourierSettings, SciSettings, TrainingSettings
 from inrvis.encoder.training import Report, Trainer
 from inrvis.errors import DeviceError, UsageError
 
 # What graphs, header and HDF5 take beside the coded weights, for the first plan.
 _OVERHEAD_BYTES = 3000
 _SMALLEST_BATCH = 2048
+_RAW_BITS = 32.0
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Trained:
     """A trained network with the quantiser it was trained for."""
 
     model: Model
-    quantiser: Quantiser
+    quantiser: Quantiser | None
     steps: int
 
 
@@ -57,6 +64,8 @@ class VolumeEncoder:
     ----------
     assembly : Assembly
         The image, and what makes files of it.
+    choice : {"siren"}, FourierSettings or SciSettings
+        What to train.
     device : {"auto", "cpu", "cuda"}
         Where to train.
     seed : int
@@ -70,13 +79,14 @@ class VolumeEncoder:
     def __init__(
         self,
         assembly: Assembly,
+        choice: Literal["siren"] | FourierSettings | SciSettings = "siren",
         *,
         device: str = "auto",
         seed: int = 0,
         report: Report | None = None,
         knot_spacing: int = 0,
     ) -> None:
-        self.seed, self._assembly = seed, assembly
+        self.seed, self._assembly, self._choice = seed, assembly, choice
         self.device = torch_device(device)
         self._normalised, self._grid = assembly.normalised, assembly.image.grid
         self._report, self._knot_spacing = report, knot_spacing
@@ -92,18 +102,35 @@ class VolumeEncoder:
         # On a small volume a large batch sees the same voxels again: take more steps instead.
         few = max(_SMALLEST_BATCH, self._grid.number_of_points // 8)
         training = replace(training, batch=min(training.batch, few))
+        training = self._recipe(training)
         generator = torch.Generator().manual_seed(self.seed)
         data = TrainingData(
             self._normalised.values,
             self.device,
             torch.Generator(self.device).manual_seed(self.seed),
-            self._normalised.known,
+            self._voxels(),
         )
         model = self._make(data, bits, generator).to(self.device)
         # Channels have a range of two: a mean squared error of one is that of a peak of two.
         trainer = Trainer(model, training, 20 * math.log10(2), self._report)
         quantiser = trainer.train(bits, generator)
         return Trained(model, quantiser, trainer.steps)
+
+    def _recipe(self, training: TrainingSettings) -> TrainingSettings:
+        choice = self._choice
+        if isinstance(choice, FourierSettings) and choice.as_published:
+            return replace(training, optimiser="adam", adam_rate=3e-4)
+        if isinstance(choice, SciSettings) and choice.as_published:
+            return replace(training, optimiser="adamax", adam_rate=1e-3)
+        return training
+
+    def _voxels(self) -> NDArray[np.bool_] | None:
+        """Voxels to train on; None for all."""
+        known = self._normalised.known
+        if not isinstance(self._choice, FourierSettings) or self._choice.mask.kind == "all":
+            return known
+        mask = training_mask(self._assembly.image.arrays, self._choice.mask)
+        return mask if known is None else mask & known
 
     def fit(self, trained: Trained, budget_bytes: int) -> NetworkParts:
         """Quantise as finely as ``budget_bytes`` allow for the whole file.
@@ -115,6 +142,13 @@ class VolumeEncoder:
         """
         tensors = trained.model.tensors()
         size = self._assembly.size(self.parts(trained, trained.quantiser))
+        if trained.quantiser is None:
+            if size > budget_bytes:
+                raise UsageError(
+                    f"the unquantised network takes {size} bytes, more than the {budget_bytes} "
+                    "allowed: ask for a lower ratio"
+                )
+            return self.parts(trained, None)
         coded = 8.0 * (size - _OVERHEAD_BYTES)
         quantiser = trained.quantiser
         best: NetworkParts | None = None
@@ -136,15 +170,19 @@ class VolumeEncoder:
             )
         return best
 
-    def parts(self, trained: Trained, quantiser: Quantiser) -> NetworkParts:
-        """Round a network with ``quantiser``."""
-        integers = quantiser.integers(trained.model.tensors())
+    def parts(self, trained: Trained, quantiser: Quantiser | None) -> NetworkParts:
+        """Round a network with ``quantiser``; None keeps its float32 weights."""
+        weights = trained.model.tensors()
+        if quantiser is None:
+            integers = {name: _bits(tensor) for name, tensor in weights.items()}
+        else:
+            integers = quantiser.integers(weights)
         headers = {
             name: TensorHeader(
                 name,
                 _stored_shape(name, values.shape),
-                quantiser.step(name),
-                best_table(values)[0],
+                1.0 if quantiser is None else quantiser.step(name),
+                RAW_TABLE if quantiser is None else best_table(values)[0],
             )
             for name, values in integers.items()
         }
@@ -155,9 +193,21 @@ class VolumeEncoder:
         return NetworkParts(exported.models, exported.graphs, tensors, trained.steps)
 
     def _make(self, data: TrainingData, bits: float, generator: torch.Generator) -> Model:
-        settings = plan_model(self._grid.dimensions, self.channels, bits, self._knot_spacing)
-        blocks = blocks_of(self._grid.dimensions, settings.lattice)
-        return BlockSiren(settings, self.channels, Sampler(data, blocks), generator)
+        choice, dimensions = self._choice, self._grid.dimensions
+        if isinstance(choice, FourierSettings):
+            number = bits / (_RAW_BITS if choice.as_published else BITS_PER_WEIGHT)
+            return FourierNetwork(plan_fourier(choice, data.channels, number), data, generator)
+        if isinstance(choice, SciSettings):
+            number = bits / (_RAW_BITS if choice.as_published else BITS_PER_WEIGHT)
+            return plan_sci(choice, self._normalised, int(number), data, generator)
+        settings = plan_model(dimensions, self.channels, bits, self._knot_spacing)
+        sampler = Sampler(data, blocks_of(dimensions, settings.lattice))
+        return BlockSiren(settings, self.channels, sampler, generator)
+
+
+def _bits(tensor: torch.Tensor) -> NDArray[np.int64]:
+    values = tensor.detach().float().cpu().contiguous().numpy()
+    return values.view(np.uint32).astype(np.int64)
 
 
 def _stored_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
