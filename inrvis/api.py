@@ -18,6 +18,7 @@ from inrvis.targets import Target
 if TYPE_CHECKING:
     from inrvis.decoder.sessions import Device
     from inrvis.decoder.volume import Volume
+    from inrvis.encoder.settings import ModelChoice
     from inrvis.encoder.training import Progress
 
 
@@ -109,7 +110,7 @@ def encode(
     *,
     target: Target,
     arrays: Sequence[str] | None = None,
-    model: str = "auto",
+    model: ModelChoice = "auto",
     preset: str = "balanced",
     time_budget: float | None = None,
     device: str = "auto",
@@ -132,9 +133,9 @@ def encode(
         Size or quality to reach, or the bound to keep.
     arrays : sequence of str, optional
         Arrays to keep; all by default. They share one network.
-    model : {"auto", "siren", "none"}
-        What holds the volume: a SIREN in blocks; coded layers alone; or, with auto, whichever
-        or whatever mixture keeps the target best.
+    model : {"auto", "siren", "fourier", "sci", "none"}, FourierSettings or SciSettings
+        What holds the volume: a network, coded layers alone ("none"), or, with "auto", whatever
+        keeps the target best. The settings are in `inrvis.encoder.settings`.
     preset : {"fast", "balanced", "best"}
         How long to train.
     time_budget : float, optional

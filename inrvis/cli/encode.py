@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import inrvis
+from inrvis.cli.model_options import add_model_options, model_of
 from inrvis.cli.output import ProgressBar, lines, to_json
 from inrvis.errors import TargetMissedError
 from inrvis.targets import BitRate, MaxError, Psnr, Ratio, Target
@@ -16,7 +17,11 @@ def add_parser(subparsers: Any) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser("encode", help="encode a volume into an .inr file")
     parser.set_defaults(run=run)
-    parser.add_argument("input", help="VTI or another VTK image, NRRD, NIfTI, MetaImage, npy, raw")
+    parser.add_argument(
+        "input",
+        help="VTI or another VTK image, NRRD, NIfTI, MetaImage, npy, raw, HDF5, NetCDF or OpenVDB; "
+        "FILE:NAME takes one dataset, group, variable or grid, FILE:NAME[K] step K of it",
+    )
     parser.add_argument("-o", "--output", required=True, metavar="OUT.inr")
     parser.add_argument(
         "--array",
@@ -24,12 +29,6 @@ def add_parser(subparsers: Any) -> None:
         dest="arrays",
         metavar="NAME",
         help="array to keep; may be given again; all by default",
-    )
-    parser.add_argument(
-        "--model",
-        choices=("auto", "siren", "fourier", "sci", "none"),
-        default="auto",
-        help="a network in blocks, coded layers alone, or what keeps the target best",
     )
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--ratio", type=float, metavar="R", help="original bytes / file bytes")
@@ -55,6 +54,7 @@ def add_parser(subparsers: Any) -> None:
         help="evaluate the network every N voxels and interpolate: 2 decodes several times "
         "faster and costs about 1 dB",
     )
+    add_model_options(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.output,
             target=_target(arguments),
             arrays=arguments.arrays,
-            model=arguments.model,
+            model=model_of(arguments),
             preset=arguments.preset,
             time_budget=arguments.time_budget,
             device=arguments.device,

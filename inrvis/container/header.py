@@ -40,6 +40,8 @@ DTYPES = (
     "float32",
     "float64",
 )
+# Coders of layers; inrvis.residual has them.
+CODECS = ("interpolation", "wavelet")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from inrvis.container.header import (
+    CODECS,
     DTYPES,
     MAX_ARRAYS,
     MAX_BOXES,
@@ -142,11 +143,7 @@ def parse_header(data: bytes) -> VolumeHeader:
     models = tuple(
         _parse_model(_Fields(m, "model"), grid, channels) for m in root.items("models", MAX_MODELS)
     )
-    given = {channel for model in models for channel in model.channels}
-    if any(
-        not a.residual and a.channel + i not in given for a in arrays for i in range(a.components)
-    ):
-        raise FormatError("the file's header is malformed: nothing gives the values of an array")
+    _check_what_gives(arrays, models)
     parameters = sum(model.parameters for model in models)
     if parameters > MAX_PARAMETERS:
         raise LimitError(f"the file claims {parameters} parameters; the limit is {MAX_PARAMETERS}")
@@ -173,10 +170,14 @@ def _parse_array(value: Any, masks: int) -> ArrayHeader:
     if not least <= low <= high <= most:
         raise FormatError(f"the file's header claims a range that {dtype} does not have")
     residual = fields.text("residual") if fields.has("residual") else ""
+    if residual and residual not in CODECS:
+        raise FormatError(f"the file has values coded with {residual!r}: update inrvis")
     precision = fields.text("precision") if residual else "single"
     if precision not in ("single", "double"):
         raise FormatError("the file's header is malformed: array.precision")
     levels = fields.items("levels", MAX_LEVELS) if fields.has("levels") else []
+    if not all(low <= _finite(v, "array.levels") <= high for v in levels):
+        raise FormatError("the file's header claims levels beyond the range of their array")
     exact = fields.items("exact", MAX_MASKS) if fields.has("exact") else []
     return ArrayHeader(
         name=fields.text("name"),
@@ -190,7 +191,7 @@ def _parse_array(value: Any, masks: int) -> ArrayHeader:
         metrics={key: metrics.number(key) for key in fields.mapping("metrics")},
         residual=residual,
         precision=precision,
-        levels=tuple(_finite(v, "levels") for v in levels),
+        levels=tuple(map(float, levels)),
         exact=tuple(_parse_exact(e, components, masks, dtype) for e in exact),
     )
 
@@ -225,6 +226,30 @@ def _check_channels(arrays: tuple[ArrayHeader, ...]) -> int:
     if not arrays or len(names) != len(arrays) or channel > MAX_CHANNELS:
         raise FormatError("the file's header is malformed: its arrays")
     return channel
+
+
+def _check_what_gives(arrays: tuple[ArrayHeader, ...], models: tuple[ModelHeader, ...]) -> None:
+    """Check that something gives each channel, and that there is one way to put it together."""
+    given: dict[int, ModelHeader] = {}
+    for model in models:
+        for channel in model.channels:
+            first = given.setdefault(channel, model)
+            # Weights of boxes are summed over all networks of the same channels.
+            if first is not model and not (
+                first.channels == model.channels
+                and isinstance(first.lattice, BoxesHeader)
+                and isinstance(model.lattice, BoxesHeader)
+            ):
+                raise FormatError("the file's header is malformed: networks share a channel")
+    for array in arrays:
+        own = range(array.channel, array.channel + array.components)
+        if not array.residual and any(channel not in given for channel in own):
+            raise FormatError("the file's header is malformed: nothing gives an array's values")
+        # What is coded are positions in the list, which no network knows.
+        if array.levels and (
+            not array.residual or any(array.offset) or any(channel in given for channel in own)
+        ):
+            raise FormatError("the file's header is malformed: array.levels")
 
 
 def _parse_model(fields: _Fields, grid: ImageGrid, channels: int) -> ModelHeader:

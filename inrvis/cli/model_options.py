@@ -1,0 +1,93 @@
+"""Options of `inrvis encode` that choose and shape a model."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from typing import Any
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add --model and the options of single models."""
+    parser.add_argument(
+        "--model",
+        choices=("auto", "siren", "fourier", "sci", "none"),
+        default="auto",
+        help="a network, coded layers alone (none), or what keeps the target best (auto)",
+    )
+    group = parser.add_argument_group("models fourier and sci")
+    group.add_argument(
+        "--profile",
+        choices=("default", "paper"),
+        default="default",
+        help="paper: the published sizes and optimiser, weights as float32",
+    )
+    group.add_argument("--layers", type=int, metavar="M", help="fourier: hidden layers; sci: all")
+    group.add_argument(
+        "--mask", choices=("all", "bbx", "avm"), default="all", help="fourier: voxels to train on"
+    )
+    group.add_argument(
+        "--dilations", type=int, default=0, metavar="L", help="fourier: grow --mask avm L times"
+    )
+    group.add_argument(
+        "--threshold",
+        type=float,
+        default=0.0,
+        metavar="F",
+        help="fourier: active voxels differ from the background by this fraction of the range",
+    )
+    group.add_argument(
+        "--keep-mask", action="store_true", help="fourier: restore the background exactly"
+    )
+    group.add_argument("--features", type=int, metavar="K", help="fourier: Fourier features")
+    group.add_argument("--multiplier", type=float, metavar="G", help="fourier: Gauss multiplier")
+    group.add_argument("--width", type=int, metavar="N", help="fourier: neurons of a layer")
+    group.add_argument("--blocks", type=int, metavar="A", help="sci: blocks at most (a_max)")
+    group.add_argument(
+        "--partition",
+        choices=("octree", "equidistant", "whole"),
+        default="octree",
+        help="sci: by concentration of the spectrum, evenly, or none",
+    )
+    group.add_argument(
+        "--allocation",
+        choices=("size_over_concentration", "size", "concentration", "equal"),
+        default="size_over_concentration",
+        help="sci: what a block's parameters are proportional to",
+    )
+    group.add_argument("--funnel", type=float, metavar="FR", help="sci: ratio of the funnel")
+
+
+def model_of(arguments: argparse.Namespace) -> Any:
+    """Model of a command line: its name, or its settings where it has any."""
+    if arguments.model not in ("fourier", "sci"):
+        return arguments.model
+    from inrvis.encoder.masks import MaskSettings
+    from inrvis.encoder.octree import PartitionSettings
+    from inrvis.encoder.settings import FourierSettings, SciSettings
+
+    published = arguments.profile == "paper"
+    if arguments.model == "fourier":
+        mask = MaskSettings(arguments.mask, arguments.dilations, arguments.threshold)
+        settings = FourierSettings.paper(mask) if published else FourierSettings(mask=mask)
+        return replace(
+            settings,
+            keep_mask=arguments.keep_mask,
+            **_given(
+                features=arguments.features,
+                multiplier=arguments.multiplier,
+                layers=arguments.layers,
+                width=arguments.width,
+            ),
+        )
+    return SciSettings(
+        partition=arguments.partition,
+        spectrum=PartitionSettings(**_given(most_blocks=arguments.blocks)),
+        allocation=arguments.allocation,
+        as_published=published,
+        **_given(layers=arguments.layers, ratio=arguments.funnel),
+    )
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
