@@ -176,7 +176,7 @@ def _parse_array(value: Any, masks: int) -> ArrayHeader:
     if precision not in ("single", "double"):
         raise FormatError("the file's header is malformed: array.precision")
     levels = fields.items("levels", MAX_LEVELS) if fields.has("levels") else []
-    if not all(low <= _finite(v, "array.levels") <= high for v in levels):
+    if not all(low <= _value(v, dtype, "array.levels") <= high for v in levels):
         raise FormatError("the file's header claims levels beyond the range of their array")
     exact = fields.items("exact", MAX_MASKS) if fields.has("exact") else []
     return ArrayHeader(
@@ -199,15 +199,23 @@ def _parse_array(value: Any, masks: int) -> ArrayHeader:
 def _parse_exact(value: Any, components: int, masks: int, dtype: str) -> ExactHeader:
     if not isinstance(value, list) or len(value) != 2:
         raise FormatError("the file's header is malformed: array.exact")
-    least, most = _limits(dtype)
     if value[0] in ("nan", "inf", "-inf") and np.dtype(dtype).kind == "f":
         number = float(value[0])
     else:
-        number = _finite(value[0], "array.exact")
-        if not least <= number <= most:
-            raise FormatError(f"the file's header claims a value that {dtype} does not have")
+        number = _value(value[0], dtype, "array.exact")
     fields = _Fields({"masks": value[1]}, "exact")
     return ExactHeader(number, fields.integers("masks", components, -1, masks - 1))
+
+
+def _value(value: Any, dtype: str, where: str) -> float:
+    number = _finite(value, where)
+    least, most = _limits(dtype)
+    # The limits of 64-bit integers are no doubles: 2**63 lies within them only once rounded.
+    if not least <= number <= most or (
+        np.dtype(dtype).kind != "f" and (number != int(number) or int(number) > np.iinfo(dtype).max)
+    ):
+        raise FormatError(f"the file's header claims a value that {dtype} does not have")
+    return number
 
 
 def _limits(dtype: str) -> tuple[float, float]:
