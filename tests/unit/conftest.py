@@ -109,7 +109,7 @@ def cli() -> Callable[..., Outcome]:
 
 @pytest.fixture(scope="session")
 def golden() -> Callable[[str], Path]:
-    """Return a function from direct, blocks or knots to the committed file."""
+    """Return a function from the name of a golden file, such as direct, to its path."""
     return lambda name: GOLDEN / f"format1_{name}.inr"
 
 
@@ -120,11 +120,11 @@ Edit = Callable[[Any], Any]
 def edited(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that copies a golden file with changed sections and sound checksums.
 
-    ``header`` gets and changes the parsed JSON, ``graphs`` a list of three models, ``weights``
-    the stream; each may return a replacement. ``raw`` replaces whole sections as stored.
+    ``header`` gets and changes the parsed JSON, ``graphs``, ``residuals`` and ``masks`` a list of
+    records, ``weights`` the stream; each may return a replacement. ``raw`` replaces whole sections
+    as stored; None leaves one out.
     """
     from inrvis.container.sections import deflate, file_image, inflate, read_sections
-    from inrvis.container.volume_file import _unpack_graphs
 
     def make(
         source: str = "direct",
@@ -132,7 +132,9 @@ def edited(tmp_path: Path) -> Callable[..., Path]:
         header: Edit | None = None,
         graphs: Edit | None = None,
         weights: Edit | None = None,
-        raw: Mapping[str, bytes] | None = None,
+        residuals: Edit | None = None,
+        masks: Edit | None = None,
+        raw: Mapping[str, bytes | None] | None = None,
         name: str = "edited",
     ) -> Path:
         sections = read_sections(GOLDEN / f"format1_{source}.inr")
@@ -141,18 +143,32 @@ def edited(tmp_path: Path) -> Callable[..., Path]:
             facts = header(facts) or facts
             sections["header"] = deflate(json.dumps(facts).encode())
         if graphs is not None:
-            models = list(_unpack_graphs(inflate(sections["graphs"], "graphs")))
-            models = graphs(models) or models
-            packed = b"".join(len(m).to_bytes(4, "little") + m for m in models)
-            sections["graphs"] = deflate(packed)
+            sections["graphs"] = deflate(_changed(inflate(sections["graphs"], "graphs"), graphs))
         if weights is not None:
             sections["weights"] = weights(sections["weights"])
-        sections.update(raw or {})
+        for section, edit in (("residuals", residuals), ("masks", masks)):
+            if edit is not None:
+                sections[section] = _changed(sections.get(section, b""), edit)
+        for section, content in (raw or {}).items():
+            sections.pop(section, None)
+            if content is not None:
+                sections[section] = content
         path = tmp_path / f"{name}.inr"
         path.write_bytes(file_image(sections))
         return path
 
     return make
+
+
+def _changed(section: bytes, edit: Edit) -> bytes:
+    """Return a section of records, changed."""
+    records, position = [], 0
+    while position < len(section):
+        end = position + 4 + int.from_bytes(section[position : position + 4], "little")
+        records.append(section[position + 4 : end])
+        position = end
+    records = edit(records) or records
+    return b"".join(len(r).to_bytes(4, "little") + r for r in records)
 
 
 def analytic_field(shape: tuple[int, ...], dtype: str) -> Any:

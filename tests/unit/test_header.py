@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 import inrvis
-from inrvis.container.header import parse_header
+from inrvis import residual
+from inrvis.container import header
+from inrvis.container.header_parser import parse_header
 from inrvis.container.sections import inflate, read_sections
 from inrvis.errors import FormatError, LimitError
 
@@ -23,8 +25,11 @@ Change = tuple[tuple[Any, ...], Any]
 @pytest.fixture
 def facts(golden: Golden) -> dict[str, Any]:
     """Return the header of a file with two arrays as parsed JSON."""
-    stored = read_sections(golden("direct"))["header"]
-    value: dict[str, Any] = json.loads(inflate(stored, "header"))
+    return facts_of(golden("direct"))
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(inflate(read_sections(path)["header"], "header"))
     return value
 
 
@@ -40,45 +45,57 @@ def parse(facts: Any) -> Any:
 
 
 def test_bytes_and_back(golden: Golden) -> None:
-    for name in ("direct", "blocks", "knots"):
-        header = parse_header(inflate(read_sections(golden(name))["header"], "header"))
-        data = header.to_bytes()
-        assert parse_header(data) == header
-        assert header.to_bytes() == data
+    for name in ("direct", "blocks", "knots", "boxes", "levels", "gaps", "layers"):
+        parsed = parse_header(inflate(read_sections(golden(name))["header"], "header"))
+        data = parsed.to_bytes()
+        # NaN is no number that equals itself: a header that has one equals by its words.
+        assert repr(parse_header(data)) == repr(parsed)
+        assert parsed.to_bytes() == data
+
+
+def test_codecs_are_those_there_are() -> None:
+    assert header.CODECS == residual.CODECS
 
 
 def test_sizes_follow_from_the_facts(golden: Golden) -> None:
     with inrvis.open(golden("direct")) as volume:
-        header = volume.header
-        assert header.original_bytes == 13 * 11 * 9 * (1 + 3 * 4)
-        assert header.channels == 4
-        assert header.model.parameters == 189
+        assert volume.header.original_bytes == 13 * 11 * 9 * (1 + 3 * 4)
+        assert volume.header.channels == 4
+        assert volume.header.parameters == volume.header.models[0].parameters == 189
+    with inrvis.open(golden("boxes")) as volume:
+        assert volume.header.parameters == sum(m.parameters for m in volume.header.models) == 835
+        assert [m.number_of_blocks for m in volume.header.models] == [2, 4]
+        assert volume.header.model_name == "siren"
+    with inrvis.open(golden("layers")) as volume:
+        assert volume.header.model_name == "siren+interpolation+wavelet"
+    with inrvis.open(golden("gaps")) as volume:
+        assert (volume.header.parameters, volume.header.masks) == (0, 3)
 
 
 HUGE = 10**12
 TOO_MUCH: list[Change] = [
     (("grid", "extent"), [0, 9999, 0, 9999, 0, 9999]),
     (("grid", "extent"), [0, HUGE, 0, 0, 0, 0]),
-    (("model", "lattice", "overlap"), HUGE),
-    (("model", "lattice", "overlap"), -1),
-    (("model", "lattice", "spacing"), HUGE),
-    (("model", "lattice", "spacing"), -1),
-    (("model", "lattice", "features"), HUGE),
-    (("model", "lattice", "features"), 0),
-    (("model", "lattice", "blocks"), [HUGE, 1, 1]),
-    (("model", "lattice", "blocks"), [0, 1, 1]),
-    (("model", "lattice", "blocks"), [4096, 4096, 4096]),
-    (("model", "trunk", 0, 1), [1, HUGE, 3]),
-    (("model", "trunk", 0, 1), [1, 1 << 27, 1 << 27]),
-    (("model", "trunk", 0, 1), [1, 0, 3]),
-    (("model", "trunk", 0, 1), [2, 8, 3]),
-    (("model", "trunk", 0, 1), [1, 2, 2, 2, 2, 2]),
-    (("model", "head", 0, 1), [20_000, 20_000]),
-    (("model", "trunk"), [["w", [1, 1], 0.5, 0]] * 100_000),
-    (("model", "trunk", 0, 3), 256),
-    (("model", "trunk", 0, 3), -1),
-    (("model", "trunk", 0, 0), "w" * 100_000),
-    (("model", "name"), "n" * 100_000),
+    (("models", 0, "lattice", "overlap"), HUGE),
+    (("models", 0, "lattice", "overlap"), -1),
+    (("models", 0, "lattice", "spacing"), HUGE),
+    (("models", 0, "lattice", "spacing"), -1),
+    (("models", 0, "lattice", "features"), HUGE),
+    (("models", 0, "lattice", "features"), 0),
+    (("models", 0, "lattice", "blocks"), [HUGE, 1, 1]),
+    (("models", 0, "lattice", "blocks"), [0, 1, 1]),
+    (("models", 0, "lattice", "blocks"), [4096, 4096, 4096]),
+    (("models", 0, "trunk", 0, 1), [1, HUGE, 3]),
+    (("models", 0, "trunk", 0, 1), [1, 1 << 27, 1 << 27]),
+    (("models", 0, "trunk", 0, 1), [1, 0, 3]),
+    (("models", 0, "trunk", 0, 1), [2, 8, 3]),
+    (("models", 0, "trunk", 0, 1), [1, 2, 2, 2, 2, 2]),
+    (("models", 0, "head", 0, 1), [20_000, 20_000]),
+    (("models", 0, "trunk"), [["w", [1, 1], 0.5, 0]] * 100_000),
+    (("models", 0, "trunk", 0, 3), 257),
+    (("models", 0, "trunk", 0, 3), -1),
+    (("models", 0, "trunk", 0, 0), "w" * 100_000),
+    (("models", 0, "name"), "n" * 100_000),
     (("arrays", 0, "name"), "n" * 100_000),
     (("arrays", 0, "components"), HUGE),
     (("arrays", 0, "channel"), 7),
@@ -121,32 +138,207 @@ MALFORMED: list[Change] = [
     (("arrays", 0, "metrics"), [1]),
     (("arrays", 0, "metrics"), {"psnr_db": "good"}),
     (("arrays", 0, "metrics"), {"psnr_db": float("inf")}),
-    (("model",), []),
-    (("model", "lattice"), 1),
-    (("model", "lattice", "blocks"), [1, 1]),
-    (("model", "lattice", "blocks"), [1.0, 1, 1]),
-    (("model", "lattice", "overlap"), 1.5),
-    (("model", "trunk"), None),
-    (("model", "trunk", 0), ["w0"]),
-    (("model", "trunk", 0), "w0"),
-    (("model", "trunk", 0, 1), 7),
-    (("model", "trunk", 0, 1), [1, True, 3]),
-    (("model", "trunk", 0, 2), "fine"),
-    (("model", "trunk", 0, 2), float("inf")),
-    (("model", "trunk", 0, 2), 10**400),
-    (("model", "settings"), 0),
+    (("models",), {}),
+    (("models",), [[]]),
+    (("models",), []),
+    (("models", 0, "lattice"), 1),
+    (("models", 0, "lattice", "blocks"), [1, 1]),
+    (("models", 0, "lattice", "blocks"), [1.0, 1, 1]),
+    (("models", 0, "lattice", "overlap"), 1.5),
+    (("models", 0, "trunk"), None),
+    (("models", 0, "trunk", 0), ["w0"]),
+    (("models", 0, "trunk", 0), "w0"),
+    (("models", 0, "trunk", 0, 1), 7),
+    (("models", 0, "trunk", 0, 1), [1, True, 3]),
+    (("models", 0, "trunk", 0, 2), "fine"),
+    (("models", 0, "trunk", 0, 2), float("inf")),
+    (("models", 0, "trunk", 0, 2), 10**400),
+    (("models", 0, "settings"), 0),
     (("times",), [float("nan")]),
     (("times",), [10**400]),
     (("encoding",), "x"),
 ]
 
 
-@pytest.mark.parametrize(("path", "value"), TOO_MUCH + MALFORMED, ids=lambda v: repr(v)[:40])
-def test_a_bad_claim(facts: dict[str, Any], path: tuple[Any, ...], value: Any) -> None:
+BOXES: list[Change] = [
+    (("models", 1, "lattice", "boxes"), []),
+    (("models", 1, "lattice", "boxes"), {}),
+    (("models", 1, "lattice", "boxes"), [[0, 0, 0, 17, 14, 9]]),
+    (("models", 1, "lattice", "boxes"), [[0, 0, 0, 1, 1, 1]] * 20_000),
+    (("models", 1, "lattice", "boxes", 1), [9, 0, 0, 9, 7, 9]),
+    (("models", 1, "lattice", "boxes", 1), [17, 0, 0, 1, 7, 9]),
+    (("models", 1, "lattice", "boxes", 1), [-1, 0, 0, 8, 7, 9]),
+    (("models", 1, "lattice", "boxes", 1), [9, 0, 0, 8, 0, 9]),
+    (("models", 1, "lattice", "boxes", 1), [9, 0, 0, 8, 7, HUGE]),
+    (("models", 1, "lattice", "boxes", 1), [9, 0, 0, 8, 7]),
+    (("models", 1, "lattice", "boxes", 1), [9, 0, 0, 8, 7, 9.0]),
+    (("models", 1, "lattice", "boxes", 1), "box"),
+    (("models", 1, "lattice"), {"features": 4, "overlap": 2}),
+    (("models", 1, "lattice", "overlap"), 65),
+    (("models", 1, "lattice", "overlap"), -1),
+    (("models", 1, "lattice", "features"), 0),
+    (("models", 0, "lattice", "features"), 3),
+    (("models", 0, "channels"), []),
+    (("models", 0, "channels"), {}),
+    (("models", 0, "channels"), [0, 0]),
+    (("models", 0, "channels"), [0, 3]),
+    (("models", 0, "channels"), [0, -1]),
+    (("models", 0, "channels"), [0, 2.0]),
+    (("models", 0, "channels"), [0, True]),
+    (("models", 0, "channels"), list(range(300))),
+    (("models", 1, "channels"), [0]),
+    (("models", 1, "channels"), [1, 2]),
+    (("models", 0, "graphs"), [0, -1, 1]),
+    (("models", 0, "graphs"), [-1, -1, -1]),
+    (("models", 0, "graphs"), [0, 1, -1]),
+    (("models", 0, "graphs"), [0, -1]),
+    (("models", 0, "graphs"), [0, -1, -2]),
+    (("models", 0, "graphs"), [HUGE, -1, -1]),
+    (("models", 0, "graphs"), "012"),
+    (("models", 1, "graphs"), [0, -1, -1]),
+    (("models", 1, "trunk", 0, 0), "w1"),
+    (("models", 1, "trunk", 0, 0), "h1"),
+    (("models", 1, "trunk", 0, 1), [3, 8, 3]),
+    (("models",), [{}] * 65),
+    (("masks",), 0.0),
+]
+GAPS: list[Change] = [
+    (("masks",), -1),
+    (("masks",), 2),
+    (("masks",), HUGE),
+    (("masks",), 3.0),
+    (("masks",), True),
+    (("masks",), [3]),
+    (("arrays", 0, "residual"), ""),
+    (("arrays", 0, "residual"), "zip"),
+    (("arrays", 0, "residual"), "w" * 100_000),
+    (("arrays", 0, "residual"), 1),
+    (("arrays", 0, "residual"), None),
+    (("arrays", 0, "precision"), "half"),
+    (("arrays", 0, "precision"), ""),
+    (("arrays", 0, "precision"), 64),
+    (("arrays", 0, "exact"), {}),
+    (("arrays", 0, "exact"), [["nan", [0]]] * 2000),
+    (("arrays", 0, "exact", 0), "nan"),
+    (("arrays", 0, "exact", 0), ["nan"]),
+    (("arrays", 0, "exact", 0), ["nan", [0], 0]),
+    (("arrays", 0, "exact", 0), ["nan", 0]),
+    (("arrays", 0, "exact", 0), ["nan", []]),
+    (("arrays", 0, "exact", 0), ["nan", [0, 0]]),
+    (("arrays", 0, "exact", 0), ["nan", [3]]),
+    (("arrays", 0, "exact", 0), ["nan", [-2]]),
+    (("arrays", 0, "exact", 0), ["nan", [0.0]]),
+    (("arrays", 0, "exact", 0), ["nan", [False]]),
+    (("arrays", 0, "exact", 0), ["NaN", [0]]),
+    (("arrays", 0, "exact", 0), [float("nan"), [0]]),
+    (("arrays", 0, "exact", 0), [float("inf"), [0]]),
+    (("arrays", 0, "exact", 0), [1e300, [0]]),
+    (("arrays", 0, "exact", 0), [10**400, [0]]),
+    (("arrays", 0, "exact", 0), [None, [0]]),
+    (("arrays", 0, "exact", 0), [[], [0]]),
+]
+LEVELS: list[Change] = [
+    (("arrays", 0, "levels"), "many"),
+    (("arrays", 0, "levels"), {}),
+    (("arrays", 0, "levels"), [0.0] * 5000),
+    (("arrays", 0, "levels"), [float(i) for i in range(1_000_000)]),
+    (("arrays", 0, "levels", 0), float("nan")),
+    (("arrays", 0, "levels", 0), "0"),
+    (("arrays", 0, "levels", 0), True),
+    (("arrays", 0, "levels", 0), -1.0),
+    (("arrays", 0, "levels", 0), 65536.0),
+    (("arrays", 0, "levels", 0), 0.5),
+    (("arrays", 0, "levels", 0), 10**400),
+    (("arrays", 0, "high"), 1000.0),
+    (("arrays", 0, "offset"), [1.0]),
+    (("arrays", 0, "exact"), [["nan", [-1]]]),
+    (("arrays", 0, "exact"), [[0.5, [-1]]]),
+    (("arrays", 0, "exact"), [[65536, [-1]]]),
+]
+LAYERS: list[Change] = [
+    # What a network gives cannot be a position in a list.
+    (("arrays", 0, "levels"), [0.0, 1.0]),
+    (("models",), [{}]),
+    (("arrays", 1, "name"), "height"),
+    (("arrays", 1, "channel"), 0),
+]
+CLAIMS = [
+    (source, path, value)
+    for source, changes in {
+        "direct": TOO_MUCH + MALFORMED,
+        "boxes": BOXES,
+        "gaps": GAPS,
+        "levels": LEVELS,
+        "layers": LAYERS,
+    }.items()
+    for path, value in changes
+]
+
+
+@pytest.mark.parametrize(("source", "path", "value"), CLAIMS, ids=lambda v: repr(v)[:40])
+def test_a_bad_claim(golden: Golden, source: str, path: tuple[Any, ...], value: Any) -> None:
+    facts = facts_of(golden(source))
     put(facts, path, value)
     with pytest.raises(FormatError) as caught:
         parse(facts)
     assert len(str(caught.value)) <= 500
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("masks",), 1025),
+        (("arrays", 0, "levels"), [0.0] * 4097),
+        (("arrays", 0, "exact"), [["nan", [0]]] * 1025),
+        (("models",), [{}] * 65),
+    ],
+    ids=repr,
+)
+def test_a_claim_of_too_many(golden: Golden, path: tuple[Any, ...], value: Any) -> None:
+    facts = facts_of(golden("gaps"))
+    put(facts, path, value)
+    with pytest.raises(LimitError):
+        parse(facts)
+
+
+@pytest.mark.parametrize(("dtype", "value"), [("int64", 2.0**63), ("uint64", 2.0**64)])
+def test_values_that_a_type_has_only_once_rounded(golden: Golden, dtype: str, value: float) -> None:
+    facts = facts_of(golden("levels"))
+    facts["arrays"][0].update(dtype=dtype, high=value, exact=[[value, [-1]]])
+    with pytest.raises(FormatError, match=dtype):
+        parse(facts)
+    facts["arrays"][0].update(exact=[[value / 2, [-1]]])
+    assert parse(facts).arrays[0].exact[0].value == value / 2
+
+
+def test_what_nothing_gives(golden: Golden) -> None:
+    facts = facts_of(golden("gaps"))
+    for key in ("residual", "precision"):
+        del facts["arrays"][1][key]
+    with pytest.raises(FormatError, match="nothing gives"):
+        parse(facts)
+    facts = facts_of(golden("layers"))
+    del facts["arrays"][1]["residual"]
+    assert parse(facts).arrays[1].residual == ""
+
+
+def test_levels_need_a_layer(golden: Golden) -> None:
+    facts = facts_of(golden("boxes"))
+    facts["arrays"][1]["levels"] = [0.0, 1.0]
+    with pytest.raises(FormatError, match="levels"):
+        parse(facts)
+
+
+def test_networks_of_boxes_may_share_their_channels(golden: Golden) -> None:
+    facts = facts_of(golden("boxes"))
+    facts["models"].append(json.loads(json.dumps(facts["models"][1])))
+    assert [m.channels for m in parse(facts).models] == [(0, 2), (1,), (1,)]
+    facts["models"][2]["channels"] = [0]
+    with pytest.raises(FormatError, match="share"):
+        parse(facts)
+    facts["models"][2] = facts["models"][0]
+    with pytest.raises(FormatError, match="share"):
+        parse(facts)
 
 
 def test_a_claim_of_too_many_voxels_is_a_limit(facts: dict[str, Any]) -> None:
@@ -167,11 +359,15 @@ def keys(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-def test_every_key_is_needed(facts: dict[str, Any]) -> None:
-    # Metrics, settings and facts of the encoding are information: any of them may be absent.
+@pytest.mark.parametrize("name", ["direct", "boxes", "levels", "gaps", "layers"])
+def test_every_key_is_needed(golden: Golden, name: str) -> None:
+    facts = facts_of(golden(name))
+    # Metrics, settings and facts of the encoding are information: any of them may be absent. So
+    # may be what not every array has.
     free = {"metrics", "settings", "encoding"}
+    optional = {"levels", "exact"} | ({"residual"} if name == "layers" else set())
     for path in keys(facts):
-        if free & set(path[:-1]):
+        if free & set(path[:-1]) or path[-1] in optional:
             continue
         changed = json.loads(json.dumps(facts))
         part = changed
@@ -185,9 +381,9 @@ def test_every_key_is_needed(facts: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("blocks", "overlap"), [((2, 1, 1), 0), ((4, 1, 1), 4), ((1, 2, 2), 64)])
 def test_blocks_that_cannot_blend(golden: Golden, blocks: Any, overlap: int) -> None:
     """Weights of overlapping blocks sum to one only if ramps do not run into one another."""
-    facts = json.loads(inflate(read_sections(golden("direct"))["header"], "header"))
-    facts["model"]["lattice"].update(blocks=list(blocks), overlap=overlap)
-    for tensor in facts["model"]["trunk"]:
+    facts = facts_of(golden("direct"))
+    facts["models"][0]["lattice"].update(blocks=list(blocks), overlap=overlap)
+    for tensor in facts["models"][0]["trunk"]:
         tensor[1][0] = blocks[0] * blocks[1] * blocks[2]
     with pytest.raises(FormatError):
         parse(facts)
@@ -195,7 +391,7 @@ def test_blocks_that_cannot_blend(golden: Golden, blocks: Any, overlap: int) -> 
 
 def test_weights_beyond_what_the_stream_holds(edited: Callable[..., Path]) -> None:
     def change(facts: dict[str, Any]) -> None:
-        put(facts, ("model", "head", 0, 1), [1 << 12, 1 << 12])
+        put(facts, ("models", 0, "head", 0, 1), [1 << 12, 1 << 12])
 
     with pytest.raises(LimitError, match="weights"):
         inrvis.open(edited(header=change))
@@ -205,12 +401,12 @@ def test_the_command_line_refuses_hostile_headers(
     edited: Callable[..., Path], watch: Callable[..., Any], tmp_path: Path
 ) -> None:
     bad = []
-    for number, (path, value) in enumerate(TOO_MUCH + MALFORMED):
+    for number, (source, path, value) in enumerate(CLAIMS):
 
         def change(facts: Any, path: Any = path, value: Any = value) -> None:
             put(facts, path, value)
 
-        bad.append(edited(header=change, name=f"bad{number}"))
+        bad.append(edited(source, header=change, name=f"bad{number}"))
     watched = watch([["decode", path, "-o", tmp_path / "o.vti", "--quiet"] for path in bad])
     for outcome in watched.outcomes:
         outcome.assert_one_line(3)
