@@ -36,6 +36,8 @@ _TRIAL_DEFICIT_DB = 2.0
 # How many dB a doubling of the bytes is taken to bring before anything is measured.
 _DB_PER_DOUBLING = 2.2
 _MOST_ATTEMPTS = 4
+# A network is tried where it may save this much of what layers take.
+_CHALLENGE_SHARE = 0.9
 _SMALLEST_BYTES = 6000
 # Share of a file with an error bound that a network may take: less than what it saves.
 _BASE_SHARE = 0.35
@@ -183,9 +185,10 @@ class _Search:
         candidates = []
         if self.strategy != "network":
             candidates.append(self._layers_of(psnr_db, _NO_NETWORKS))
-        if self.strategy != "layers":
-            size = len(candidates[0].data) if candidates else self._first_size(psnr_db)
-            candidates += self._networks_of(psnr_db, size, start)
+        if self.strategy == "network":
+            candidates += self._networks_of(psnr_db, self._first_size(psnr_db), start)
+        elif self.strategy == "auto":
+            candidates += self._challengers(psnr_db, len(candidates[0].data), start)
         best = _best(candidates, psnr_db)
         return best, _worst(best) >= psnr_db
 
@@ -280,35 +283,59 @@ class _Search:
         return min(size * 2 ** (missing / _DB_PER_DOUBLING), original)
 
     def _networks_of(self, psnr_db: float, size: float, start: float) -> Iterator[Encoded]:
-        """Files with a network that may have ``psnr_db``, alone or under a wavelet layer."""
-        share = 1 - _TRIAL_SHARE if self.strategy == "network" else 1.0
-        for attempt in range(_MOST_ATTEMPTS if self.strategy == "network" else 1):
-            training = replace(self.training, seconds=self.training.seconds * share)
-            if self.training.clocked:
-                left = self.training.seconds - (time.monotonic() - start)
-                if attempt and left < _TRIAL_SHARE * self.training.seconds:
-                    return
-                # A first attempt there must be, even where all else took the time.
-                left = max(left, _TRIAL_SHARE * self.training.seconds)
-                training = replace(training, seconds=min(training.seconds, left))
+        """Files with a network alone, larger and larger until one has ``psnr_db``."""
+        for attempt in range(_MOST_ATTEMPTS):
+            training = self._remaining(1 - _TRIAL_SHARE, start, first=attempt == 0)
+            if training is None:
+                return
             size = max(size, _SMALLEST_BYTES)
             # Weights trained for a somewhat larger file can be rounded coarser, not finer.
-            try:
-                trained = self.encoder.train(size, training)
-            except UsageError:
-                if self.strategy == "network":
-                    raise
-                return
+            trained = self.encoder.train(size, training)
             encoded = self._coarsest(trained, psnr_db)
             if encoded is not None:
                 yield encoded
                 return
             best = self.assembly.finish(self.encoder.fit(trained, int(size)))
             yield best
-            if self.strategy == "auto":
-                half = self.encoder.fit(trained, int(max(0.7 * size, _SMALLEST_BYTES)))
-                yield self._layers_of(psnr_db, half)
             size *= max(1.3, 2 ** ((psnr_db - _worst(best) + 0.3) / _DB_PER_DOUBLING))
+
+    def _challengers(self, psnr_db: float, size: int, start: float) -> Iterator[Encoded]:
+        """Files with a network that may have ``psnr_db`` in less than the ``size`` of layers."""
+        budget = _CHALLENGE_SHARE * size
+        if budget < _SMALLEST_BYTES:
+            return
+        try:
+            trial = replace(self.training, seconds=self.training.seconds * _TRIAL_SHARE)
+            missing = psnr_db - _worst(self.assembly.finish(self._fitted(int(budget), trial)))
+            if missing > _TRIAL_DEFICIT_DB:
+                return
+            budget *= 2 ** ((missing - _TRIAL_DEFICIT_DB / 2) / _DB_PER_DOUBLING)
+            budget = min(max(budget, _SMALLEST_BYTES), _CHALLENGE_SHARE * size)
+            training = self._remaining(1 - _TRIAL_SHARE, start, first=True)
+            if training is None:
+                return
+            trained = self.encoder.train(budget, training)
+            encoded = self._coarsest(trained, psnr_db)
+            if encoded is not None:
+                yield encoded
+                return
+            fitted = self.encoder.fit(trained, int(budget))
+        except UsageError:
+            # Too small for a network at all.
+            return
+        yield self._layers_of(psnr_db, fitted)
+
+    def _remaining(self, share: float, start: float, *, first: bool) -> TrainingSettings | None:
+        """Share of the training time that the clock has left; None if that is too little."""
+        training = replace(self.training, seconds=self.training.seconds * share)
+        if not self.training.clocked:
+            return training
+        left = self.training.seconds - (time.monotonic() - start)
+        least = _TRIAL_SHARE * self.training.seconds
+        # A first attempt there must be, even where all else took the time.
+        if left < least and not first:
+            return None
+        return replace(training, seconds=min(training.seconds, max(left, least)))
 
     def _coarsest(self, trained: Trained, psnr_db: float) -> Encoded | None:
         """Smallest file of ``trained`` that reaches ``psnr_db``, or None if it cannot."""
