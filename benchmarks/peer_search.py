@@ -19,6 +19,7 @@ _MOST_TRIALS = 18
 _CLOSE_DB = 0.01
 # A change of a setting, in natural logarithm: the first step, and one too small to matter.
 _STEP, _TINY = 0.4, 1e-3
+_CURVE_STEP_DB = 0.8
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,8 @@ class Search:
 
     def curve(self, name: str) -> list[tuple[int, float]]:
         """Bytes and PSNR of the trials of one compressor that no smaller one beats."""
-        return front((t.encoded_bytes, t.psnr_db) for t in self._of(name))
+        points = front((t.encoded_bytes, t.psnr_db) for t in self._of(name))
+        return front(points, _CURVE_STEP_DB)
 
     def _of(self, name: str) -> list[Trial]:
         return [t for p, known in self.trials.items() if p.name == name for t in known.values()]
@@ -209,11 +211,11 @@ def errors(original: Values, decoded: Values) -> tuple[float, float]:
     return (10 * math.log10(peak * peak * count / squares) if squares else math.inf), largest
 
 
-def front(points: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Points of growing size and quality, without those that a smaller one equals."""
+def front(points: Iterable[tuple[int, float]], step_db: float = 0.0) -> list[tuple[int, float]]:
+    """Points of growing size and quality that no smaller one equals, at least `step_db` apart."""
     kept: list[tuple[int, float]] = []
     for size, db in sorted(points, key=lambda point: (point[0], -point[1])):
-        if math.isfinite(db) and (not kept or db > kept[-1][1]):
+        if math.isfinite(db) and (not kept or db > kept[-1][1] + step_db):
             kept.append((size, db))
     return kept
 

@@ -31,7 +31,6 @@ Values: TypeAlias = npt.NDArray[Any]
 _SPERR_SIDES = (9, 17, 33, 65, 129, 257)
 _SPERR_PADDING = 1.04
 _SZ3_HEADER = "[GlobalSettings]\nErrorBoundMode = ABS\n"
-_TTHRESH_TYPES = {"u1": "uchar", "u2": "ushort", "i4": "int", "f4": "float", "f8": "double"}
 
 
 @dataclass(frozen=True)
@@ -298,26 +297,24 @@ class Tthresh(Peer):
     packages = ()
 
     def encode(self, values: Values, setting: float) -> bytes:
-        data = values if values.dtype.str[1:] in _TTHRESH_TYPES else _wider(values)
+        # Floats for integers too: its own int output is truncated, not rounded.
+        floats = _floats(values)
         # Its PSNR takes half the range as peak, and it reads no exponents.
         level = max(0.0, 20 * math.log10(_peak(values) / (2 * setting)))
         with tempfile.TemporaryDirectory() as folder:
             source, target = Path(folder) / "values", Path(folder) / "stream"
-            data.tofile(source)
-            kind = _TTHRESH_TYPES[data.dtype.str[1:]]
-            sides = [str(n) for n in reversed(data.shape)]
+            floats.tofile(source)
+            kind = "float" if floats.dtype.itemsize == 4 else "double"
+            sides = [str(n) for n in reversed(floats.shape)]
             self._run("-i", source, "-t", kind, "-s", *sides, "-p", f"{level:.6f}", "-c", target)
             return target.read_bytes()
 
     def decode(self, stream: bytes, shape: tuple[int, ...], dtype: Any) -> Values:
-        known = np.dtype(dtype)
-        if known.str[1:] not in _TTHRESH_TYPES:
-            known = _wider(np.empty(0, known)).dtype
         with tempfile.TemporaryDirectory() as folder:
             source, target = Path(folder) / "stream", Path(folder) / "values"
             source.write_bytes(stream)
             self._run("-c", source, "-o", target)
-            return _as(np.fromfile(target, known).reshape(shape), dtype)
+            return _as(np.fromfile(target, _float_type(dtype)).reshape(shape), dtype)
 
     def _run(self, *words: str | Path) -> None:
         done = subprocess.run(
@@ -366,12 +363,6 @@ def _float_type(dtype: Any) -> np.dtype[Any]:
 
 def _floats(values: Values) -> Values:
     return np.ascontiguousarray(values, _float_type(values.dtype))
-
-
-def _wider(values: Values) -> Values:
-    """Return 8 and 16 bit integers as int32, other types as doubles."""
-    small = values.dtype.kind in "iu" and values.dtype.itemsize <= 2
-    return values.astype(np.int32 if small else np.float64)
 
 
 def _as(decoded: Values, dtype: Any) -> Values:

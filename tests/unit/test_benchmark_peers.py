@@ -197,6 +197,7 @@ def test_later_goals_profit_from_earlier_trials(field: Any) -> None:
 def test_front() -> None:
     points = [(10, 30.0), (8, 31.0), (12, 35.0), (12, 36.0), (20, math.inf)]
     assert front(points) == [(8, 31.0), (12, 36.0)]
+    assert front([(1, 30.0), (2, 30.5), (3, 31.2)], 1) == [(1, 30.0), (3, 31.2)]
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
