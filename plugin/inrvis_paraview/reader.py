@@ -11,7 +11,7 @@ from vtkmodules.vtkCommonCore import vtkDataArraySelection
 from vtkmodules.vtkCommonDataModel import vtkDataObject, vtkImageData
 
 from inrvis.decoder.sessions import Device
-from inrvis.decoder.volume import Volume
+from inrvis.decoder.volume import Layers, Volume
 from inrvis.errors import InrvisError
 from inrvis_paraview.images import (
     add_point_array,
@@ -27,6 +27,7 @@ from inrvis_paraview.series import Facts, Series, Step, step_at
 
 LARGEST_STRIDE = 16
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
+LAYERS: tuple[Layers, ...] = ("all", "base")
 
 
 class INRReader(VTKPythonAlgorithmBase):
@@ -40,6 +41,7 @@ class INRReader(VTKPythonAlgorithmBase):
         self._paths: list[str] = []
         self._stride = 1
         self._device: Device = "auto"
+        self._layers: Layers = "all"
         self._arrays = vtkDataArraySelection()
         self._arrays.AddObserver("ModifiedEvent", lambda *_: self.Modified())
         self._series = Series()
@@ -80,6 +82,16 @@ class INRReader(VTKPythonAlgorithmBase):
             device = 0
         if DEVICES[device] != self._device:
             self._device = DEVICES[device]
+            self._changed()
+
+    def SetLayers(self, layers: int) -> None:
+        if not 0 <= layers < len(LAYERS):
+            self._messages.warning(
+                f"Layers must be 0 (All) or 1 (Base Only), not {layers}; All is used"
+            )
+            layers = 0
+        if LAYERS[layers] != self._layers:
+            self._layers = LAYERS[layers]
             self._changed()
 
     def GetModel(self) -> str:
@@ -136,6 +148,7 @@ class INRReader(VTKPythonAlgorithmBase):
             names,
             extent=volume.grid.source_extent(extent, self._stride),
             stride=self._stride,
+            layers=self._layers,
             progress=self._progress,
         )
         if self.GetAbortExecute():
