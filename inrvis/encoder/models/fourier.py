@@ -140,8 +140,9 @@ def plan_fourier(settings: FourierSettings, channels: int, parameters: float) ->
     Raises
     ------
     UsageError
-        If not even the narrowest fits.
+        If not even the narrowest fits, or a setting makes no network.
     """
+    _check(settings)
     best = None
     for width in range(_NARROWEST, _WIDEST + 1):
         sized = settings.sized(width)
@@ -154,3 +155,14 @@ def plan_fourier(settings: FourierSettings, channels: int, parameters: float) ->
             "model: ask for a lower ratio"
         )
     return best
+
+
+def _check(settings: FourierSettings) -> None:
+    least = {"features": 0, "width": 0, "layers": 1, "groups": 1}
+    for name, low in least.items():
+        if getattr(settings, name) < low:
+            raise UsageError(f"{name} must be {low} or more, not {getattr(settings, name)}")
+    if not 0 < settings.multiplier < math.inf:
+        raise UsageError(f"the multiplier must be positive, not {settings.multiplier}")
+    if not math.isfinite(settings.spread):
+        raise UsageError(f"the spread must be a number of octaves, not {settings.spread}")

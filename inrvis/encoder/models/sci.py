@@ -26,8 +26,10 @@ from inrvis.encoder.normalise import Normalised
 from inrvis.encoder.octree import Leaf, equidistant, partition, whole
 from inrvis.encoder.sampling import Sampler, TrainingData, VoxelBatch
 from inrvis.encoder.settings import SciSettings
+from inrvis.errors import UsageError
 
 _NARROWEST = 4
+_PARTITIONS = {"octree": partition, "equidistant": equidistant, "whole": whole}
 Widths = tuple[int, ...]
 
 
@@ -206,14 +208,26 @@ def plan_sci(
     Raises
     ------
     UsageError
-        If there are too few parameters for any network.
+        If there are too few parameters for any network, or a setting makes none.
     """
+    if settings.partition not in _PARTITIONS:
+        raise UsageError(
+            f"unknown partition {settings.partition!r}: choose {', '.join(_PARTITIONS)}"
+        )
+    if not 0 < settings.frequency < math.inf:
+        raise UsageError(f"the frequency must be positive, not {settings.frequency}")
+    if settings.overlap < 0:
+        raise UsageError(f"blocks cannot overlap by {settings.overlap} voxels; give 0 or more")
     values = np.stack(normalised.planes, axis=-1)
     smallest = parameter_count(funnel(_NARROWEST, settings.layers, settings.ratio), data.channels)
-    most = max(1, min(settings.spectrum.most_blocks, parameters // smallest))
+    if parameters < smallest:
+        raise UsageError(
+            f"the target leaves room for {max(parameters, 0)} weights, too few for the sci model, "
+            f"which takes {smallest}: ask for a lower ratio"
+        )
+    most = min(settings.spectrum.most_blocks, parameters // smallest)
     spectrum = replace(settings.spectrum, most_blocks=most)
-    split = {"octree": partition, "equidistant": equidistant, "whole": whole}[settings.partition]
-    leaves = split(values, spectrum)
+    leaves = _PARTITIONS[settings.partition](values, spectrum)
     shares = allocate(leaves, parameters, by=settings.allocation, smallest=smallest)
     widths = width_classes(shares, data.channels, settings.layers, settings.ratio)
     sides = [n for leaf in leaves for n in leaf.box.size if n > 1] if len(leaves) > 1 else [0]
