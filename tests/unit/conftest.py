@@ -167,7 +167,8 @@ def _changed(section: bytes, edit: Edit) -> bytes:
         end = position + 4 + int.from_bytes(section[position : position + 4], "little")
         records.append(section[position + 4 : end])
         position = end
-    records = edit(records) or records
+    changed = edit(records)
+    records = records if changed is None else changed
     return b"".join(len(r).to_bytes(4, "little") + r for r in records)
 
 

@@ -28,9 +28,10 @@ def decoded(path: Path) -> list[np.ndarray]:
         return volume.decode_arrays(volume.arrays)
 
 
-def test_truncated_anywhere(golden: Golden, tmp_path: Path) -> None:
-    data, path = golden("direct").read_bytes(), tmp_path / "short.inr"
-    for length in [*range(0, len(data), 7), *range(len(data) - 20, len(data))]:
+@pytest.mark.parametrize(("name", "step"), [("direct", 7), ("layers", 101)])
+def test_truncated_anywhere(golden: Golden, tmp_path: Path, name: str, step: int) -> None:
+    data, path = golden(name).read_bytes(), tmp_path / "short.inr"
+    for length in [*range(0, len(data), step), *range(len(data) - 20, len(data))]:
         path.write_bytes(data[:length])
         with pytest.raises(FormatError):
             inrvis.open(path)
@@ -55,32 +56,50 @@ def test_any_flipped_byte_is_found_or_harmless(golden: Golden, tmp_path: Path) -
     assert harmless < len(data) / 2
 
 
-@pytest.mark.parametrize("section", ["header", "graphs", "weights"])
-def test_a_flipped_byte_in_a_section_is_named(golden: Golden, tmp_path: Path, section: str) -> None:
-    content = read_sections(golden("direct"))[section]
-    data = bytearray(golden("direct").read_bytes())
+SECTIONS = ["header", "graphs", "weights", "residuals", "masks"]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_flipped_byte_in_a_section(golden: Golden, tmp_path: Path, section: str) -> None:
+    content = read_sections(golden("layers"))[section]
+    data = golden("layers").read_bytes()
     start = data.find(content)
     assert start > 0
     path = tmp_path / "flipped.inr"
-    data[start + len(content) // 2] ^= 0x10
+    for position in {0, 3, len(content) // 2, len(content) - 1}:
+        damaged = bytearray(data)
+        damaged[start + position] ^= 0x10
+        path.write_bytes(damaged)
+        with pytest.raises(FormatError, match="damaged"):
+            inrvis.open(path)
+
+
+@pytest.mark.parametrize("section", ["residuals", "masks"])
+def test_a_flipped_byte_in_a_large_section_is_named(edited: Edited, section: str) -> None:
+    """Small sections live in HDF5's own structures, which it checks first; large ones do not."""
+    path = edited("layers", **{section: lambda r: [r[0] + bytes(40_000), *r[1:]]})
+    inrvis.open(path).close()
+    data = bytearray(path.read_bytes())
+    data[data.find(bytes(40_000)) + 20_000] ^= 1
     path.write_bytes(data)
-    with pytest.raises(FormatError):
+    with pytest.raises(ChecksumError, match=section):
         inrvis.open(path)
 
 
-def test_a_section_that_differs_from_its_checksum(edited: Edited) -> None:
-    path = edited()
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_section_that_differs_from_its_checksum(edited: Edited, section: str) -> None:
+    path = edited("layers")
     with h5py.File(path, "r+") as file:
-        stored = file["weights"][()]
+        stored = file[section][()]
         stored[3] ^= 1
-        file["weights"][...] = stored
-    with pytest.raises(ChecksumError, match="weights"):
+        file[section][...] = stored
+    with pytest.raises(ChecksumError, match=section):
         inrvis.open(path)
 
 
-@pytest.mark.parametrize("section", ["header", "graphs", "weights"])
+@pytest.mark.parametrize("section", SECTIONS)
 def test_a_missing_section(edited: Edited, section: str) -> None:
-    path = edited()
+    path = edited("layers")
     with h5py.File(path, "r+") as file:
         del file[section]
     with pytest.raises(FormatError, match=section):
@@ -220,6 +239,88 @@ def test_sections_cut_short_inside(edited: Edited, golden: Golden) -> None:
     for packed in (b"", b"\xff\xff\xff\xff", bytes(11)):
         with pytest.raises(FormatError):
             inrvis.open(edited(raw={"graphs": deflate(packed)}))
+
+
+def test_records_cut_short(golden: Golden, edited: Edited) -> None:
+    for section in ("residuals", "masks"):
+        content = read_sections(golden("layers"))[section]
+        for changed in (content[:-1], content[:2], content + b"\0", content + b"\1\0\0\0"):
+            with pytest.raises(FormatError, match=section):
+                inrvis.open(edited("layers", raw={section: changed}))
+        with pytest.raises(FormatError, match=section):
+            inrvis.open(edited("layers", raw={section: b"\xff\xff\xff\xff" + content[4:]}))
+
+
+@pytest.mark.parametrize("section", ["residuals", "masks"])
+@pytest.mark.parametrize(
+    ("name", "number"), [("direct", 0), ("levels", 0), ("levels", 1), ("layers", 1), ("gaps", 2)]
+)
+def test_more_or_fewer_records_than_the_header_has(
+    edited: Edited, golden: Golden, name: str, number: int, section: str
+) -> None:
+    """Also where the header knows none of them."""
+    with inrvis.open(golden(name)) as volume:
+        chunks = 2 if name == "levels" else 1
+        coded = sum(a.components for a in volume.header.arrays if a.residual)
+        wanted = chunks * (coded if section == "residuals" else volume.header.masks)
+    records = [b"\0"] * wanted
+    for change in ([*records, b""], [*records, b"x", b"y"], records[:-1] if records else [b""]):
+        with pytest.raises(FormatError, match=rf"{section} section.*not {wanted}"):
+            inrvis.open(edited(name, **{section: lambda _, change=change: change}))
+
+
+def test_claims_of_records_that_no_section_holds(edited: Edited) -> None:
+    """A volume of many chunks: what it would need is compared with what is there."""
+
+    def enlarge(facts: Any) -> None:
+        facts["grid"]["extent"] = [0, 4095] * 3
+
+    with pytest.raises(FormatError, match="records and not 4096"):
+        inrvis.open(edited("levels", header=enlarge))
+
+
+def test_graphs_that_are_not_there(edited: Edited) -> None:
+    for numbers in ([2, -1, 1], [0, -1, 7]):
+
+        def other(facts: Any, numbers: Any = numbers) -> None:
+            facts["models"][0]["graphs"] = numbers
+
+        with pytest.raises(FormatError, match="graph"):
+            inrvis.open(edited(header=other))
+
+
+def test_boxes_that_leave_a_gap(edited: Edited) -> None:
+    def shrink(facts: Any) -> None:
+        facts["models"][1]["lattice"]["boxes"][0] = [0, 0, 0, 2, 14, 9]
+
+    with inrvis.open(edited("boxes", header=shrink)) as volume:
+        volume.decode(extent=(13, 16, 9, 13, 0, 1))
+        with pytest.raises(FormatError, match="cover"):
+            volume.decode()
+        with pytest.raises(FormatError, match="cover"):
+            volume.sample(None, volume.grid.index_to_world([[5.5, 1.0, 1.0]]))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_raw_weights_that_are_no_numbers(edited: Edited, golden: Golden, value: float) -> None:
+    from inrvis.bitstream import IntegerDecoder, IntegerEncoder
+
+    with inrvis.open(golden("boxes")) as volume:
+        tensors = [t for m in volume.header.models for t in (*m.trunk, *m.head)]
+
+    def change(data: bytes) -> bytes:
+        coder, stream = IntegerEncoder(), IntegerDecoder(data)
+        for tensor in tensors:
+            if tensor.table < 256:
+                coder.put(stream.take(tensor.size, tensor.table), tensor.table)
+                continue
+            bits = stream.take_bits(tensor.size, 32)
+            bits[0] = np.float32(value).view(np.uint32)
+            coder.put_bits(bits, 32)
+        return coder.finish()
+
+    with pytest.raises(FormatError, match="finite"):
+        inrvis.open(edited("boxes", weights=change))
 
 
 @pytest.mark.parametrize("keep", [0, 4, 8, 40])

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inrvis.container.header import LatticeHeader
-from inrvis.decoder.blocks import Axis, Blocks
+from inrvis.container.header import BoxesHeader, LatticeHeader
+from inrvis.decoder.blocks import Axis, Blocks, Boxes, blocks_of
 
 
 @st.composite
@@ -82,8 +82,9 @@ def test_blocks_in_the_order_of_the_file(
     dimensions: tuple[int, int, int], blocks: tuple[int, int, int]
 ) -> None:
     made = Blocks.of(dimensions, LatticeHeader(blocks, 1, 0, 4))
-    assert [made.flat(b) for b in made] == list(range(math.prod(blocks)))
-    assert list(made) == [(x, y, z) for z, y, x in product(*map(range, reversed(blocks)))]
+    assert len(made) == math.prod(blocks)
+    places = [(x, y, z) for z, y, x in product(*map(range, reversed(blocks)))]
+    assert [made.at(block) for block in range(len(made))] == places
 
 
 def test_coordinates_are_centred_and_of_one_unit() -> None:
@@ -94,3 +95,71 @@ def test_coordinates_are_centred_and_of_one_unit() -> None:
             values = made.coordinates(axis, block, np.array([first, last]))
             assert values[0] == -values[1]
             assert np.abs(values).max() <= 1
+
+
+@st.composite
+def partitions(draw: st.DrawFn) -> Boxes:
+    """Volumes cut in two again and again, anywhere: boxes that meet in T-junctions."""
+    dimensions = tuple(draw(st.integers(1, 30)) for _ in range(3))
+    boxes = [(0, 0, 0, *dimensions)]
+    for _ in range(draw(st.integers(0, 7))):
+        box = list(boxes.pop(draw(st.integers(0, len(boxes) - 1))))
+        axis = draw(st.integers(0, 2))
+        first = draw(st.integers(0, box[axis + 3]))
+        other = list(box)
+        other[axis], other[axis + 3] = box[axis] + first, box[axis + 3] - first
+        box[axis + 3] = first
+        boxes += [tuple(b) for b in (box, other) if min(b[3:]) > 0]
+    header = BoxesHeader(tuple(boxes), draw(st.integers(0, 5)), 4)
+    made = blocks_of(dimensions, header)
+    assert isinstance(made, Boxes)
+    return made
+
+
+@settings(max_examples=100, deadline=None)
+@given(partitions(), st.lists(st.tuples(*[st.floats(0, 1)] * 3), max_size=20))
+def test_boxes_cover_every_position(boxes: Boxes, fractions: list[tuple[float, ...]]) -> None:
+    last = np.array(boxes.dimensions) - 1
+    corners = np.array(list(product(*((0, n) for n in last))), dtype=float)
+    positions = np.concatenate([corners, np.array(fractions).reshape(-1, 3) * last])
+    total = np.zeros(len(positions))
+    for block, weight in boxes.near(positions):
+        assert (weight >= 0).all()
+        assert (weight <= 1).all()
+        for axis, (first, end) in enumerate(boxes.domain(block)):
+            along = positions[:, axis]
+            # Without an overlap a box reaches half-way to the voxels beyond its own.
+            reach = 0 if boxes.header.overlap else 0.5
+            assert not weight[(along < first - reach) | (along > end + reach)].any()
+            inside = along[(along >= first) & (along <= end)]
+            assert np.abs(boxes.coordinates(axis, block, inside)).max(initial=0) <= 1
+        total += weight
+    assert (total > 0).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(partitions(), st.integers(1, 9), st.data())
+def test_boxes_on_a_part_have_the_weights_of_its_points(
+    boxes: Boxes, stride: int, data: st.DataObject
+) -> None:
+    starts = [data.draw(st.integers(0, n - 1)) for n in boxes.dimensions]
+    along = [np.arange(s, n, stride) for s, n in zip(starts, boxes.dimensions, strict=True)]
+    z, y, x = np.meshgrid(*reversed(along), indexing="ij")
+    points = np.stack([x, y, z], axis=-1).reshape(-1, 3)
+    total = np.zeros([len(a) for a in reversed(along)])
+    for _, ((sx, wx), (sy, wy), (sz, wz)) in boxes.covering(along):
+        total[sz, sy, sx] += wz[:, None, None] * wy[:, None] * wx
+    expected = sum(weight for _, weight in boxes.near(points))
+    np.testing.assert_allclose(total.ravel(), expected, atol=1e-6)
+
+
+def test_weights_of_boxes_fall_off_linearly_and_never_jump() -> None:
+    boxes = Boxes((20, 1, 1), BoxesHeader(((0, 0, 0, 8, 1, 1), (8, 0, 0, 12, 1, 1)), 2, 4))
+    left, right = (boxes.weight(0, b, np.array([5, 6, 7, 8, 9, 10])) for b in (0, 1))
+    np.testing.assert_allclose(left, [1, 1, 2 / 3, 1 / 3, 0, 0])
+    np.testing.assert_allclose(right, [0, 0, 1 / 3, 2 / 3, 1, 1])
+    fine = np.linspace(0, 19, 19 * 64 + 1)
+    for block in (0, 1):
+        assert np.abs(np.diff(boxes.weight(0, block, fine))).max() <= 1 / 3 / 64 + 1e-12
+    assert boxes.domain(0) == [(0, 9), (0, 0), (0, 0)]
+    assert boxes.coordinates(0, 1, np.array([6, 19])).tolist() == [-1, 1]

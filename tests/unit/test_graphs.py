@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import inrvis
 from inrvis.container.graphs import ALLOWED_OPERATORS, MAX_NODES, check_graph
-from inrvis.encoder.export import head_graph, interpolate_graph, trunk_graph
+from inrvis.encoder.export import fourier_graph, head_graph, interpolate_graph, trunk_graph
 from inrvis.errors import FormatError, GraphError
 
 Models = list[bytes]
@@ -203,7 +203,16 @@ MISFITS: dict[str, Callable[[], onnx.ModelProto]] = {
 
 
 @pytest.mark.parametrize(
-    "data", [trunk_graph(1), trunk_graph(12), interpolate_graph(), head_graph(2), head_graph(5)]
+    "data",
+    [
+        trunk_graph(1),
+        trunk_graph(12),
+        fourier_graph(1),
+        fourier_graph(9),
+        interpolate_graph(),
+        head_graph(2),
+        head_graph(5),
+    ],
 )
 def test_our_own_graphs_pass(data: bytes) -> None:
     check_graph(data)
@@ -245,7 +254,7 @@ def head(name: str) -> Callable[[Models], None]:
     made = {**BAD, **MISFITS}[name]().SerializeToString()
 
     def change(models: Models) -> None:
-        models[2] = made
+        models[1] = made
 
     return change
 
