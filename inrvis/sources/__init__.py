@@ -13,11 +13,11 @@ from pathlib import Path
 from inrvis.errors import SourceError, UsageError
 from inrvis.sources import hdf5, metaimage, netcdf, nifti, npy, nrrd, openvdb, raw, vtk
 from inrvis.sources.files import Reader, ReadOptions, file_size, reading
-from inrvis.sources.image import Image, from_array
+from inrvis.sources.image import Image, from_array, join
 from inrvis.sources.selection import split_selector
 from inrvis.sources.vtk import from_vtk
 
-__all__ = ["Image", "extensions", "from_array", "from_vtk", "read"]
+__all__ = ["Image", "extensions", "from_array", "from_vtk", "join", "read"]
 
 _READERS: dict[str, Reader] = {
     **vtk.READERS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from inrvis.errors import ArrayNotFoundError, SourceError
 from inrvis.grid import ImageGrid
 
-__all__ = ["Image", "Values", "from_array"]
+__all__ = ["Image", "Values", "from_array", "join"]
 
 Values: TypeAlias = npt.NDArray[Any]
 
@@ -110,6 +110,36 @@ def from_array(
         )
     nz, ny, nx = values.shape[:3]
     return Image(ImageGrid.from_dimensions((nx, ny, nz), spacing, origin), {name: values})
+
+
+def join(pieces: Sequence[Image]) -> Image:
+    """Join images that tile one grid; where they overlap, the last one counts.
+
+    Raises
+    ------
+    SourceError
+        If there is no piece, they have different arrays, or they leave a gap.
+    """
+    if not pieces:
+        raise SourceError("there is nothing to join; give an image that holds points")
+    first = pieces[0]
+    extents = np.array([piece.grid.extent for piece in pieces])
+    low, high = extents[:, ::2].min(axis=0), extents[:, 1::2].max(axis=0)
+    grid = replace(first.grid, extent=tuple(np.stack([low, high], axis=1).ravel().tolist()))
+    # Checked before allocating: two small pieces far apart would claim all that lies between.
+    if sum(piece.grid.number_of_points for piece in pieces) < grid.number_of_points:
+        raise SourceError("the pieces of the image do not cover its whole extent")
+    arrays = {
+        name: np.empty(grid.shape + values.shape[3:], values.dtype)
+        for name, values in first.arrays.items()
+    }
+    for piece in pieces:
+        check_names(arrays, piece.arrays)
+        start = np.array(piece.grid.extent[::2]) - low
+        box = tuple(slice(s, s + n) for s, n in zip(start[::-1], piece.grid.shape, strict=True))
+        for name, values in arrays.items():
+            values[box] = piece.arrays[name]
+    return Image(grid, arrays, first.time)
 
 
 def check_names(wanted: Iterable[str], available: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from inrvis.sources.files import (
     header_geometry,
     load_library,
 )
-from inrvis.sources.image import Image, Values, check_names
+from inrvis.sources.image import Image, Values, check_names, join
 
 __all__ = ["READERS", "from_vtk"]
 
@@ -169,26 +169,10 @@ def _read(extension: str, path: Path, options: ReadOptions) -> Image:
 def _read_pieces(path: Path, options: ReadOptions) -> Image:
     """Join the pieces of a parallel image file."""
     vtk_xml.check_file(path)
-    pieces = [_read(".vti", piece, options) for piece in vtk_xml.piece_paths(path)]
+    pieces = vtk_xml.piece_paths(path)
     if not pieces:
         raise SourceError(f"cannot read {path}: it names no pieces; give an image file")
-    first = pieces[0]
-    extents = np.array([piece.grid.extent for piece in pieces])
-    low, high = extents[:, ::2].min(axis=0), extents[:, 1::2].max(axis=0)
-    grid = replace(first.grid, extent=tuple(np.stack([low, high], axis=1).ravel().tolist()))
-    # Checked before allocating: two small pieces far apart would claim all that lies between.
-    if sum(piece.grid.number_of_points for piece in pieces) < grid.number_of_points:
-        raise SourceError(f"cannot read {path}: its pieces do not cover its whole extent")
-    arrays = {
-        name: np.empty(grid.shape + values.shape[3:], values.dtype)
-        for name, values in first.arrays.items()
-    }
-    for piece in pieces:
-        start = np.array(piece.grid.extent[::2]) - low
-        box = tuple(slice(s, s + n) for s, n in zip(start[::-1], piece.grid.shape, strict=True))
-        for name, values in arrays.items():
-            values[box] = piece.arrays[name]
-    return Image(grid, arrays, first.time)
+    return join([_read(".vti", piece, options) for piece in pieces])
 
 
 READERS: dict[str, Reader] = {
