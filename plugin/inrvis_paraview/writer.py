@@ -137,7 +137,7 @@ class INRWriteHelper(VTKPythonAlgorithmBase):
             self.SetAbortExecute(0)
             return "stopped; nothing was written"
         # The other ranks wait for word: what nobody foresaw must not leave them waiting.
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             return f"{type(error).__name__}: {error}"
         if not report.target_met:
             self._messages.warning(
