@@ -1,16 +1,17 @@
-"""Our own coder of a grid of values for the least mean squared error at a size.
+"""Our own coder of a grid of values, for the least mean squared error at a size.
 
 The wavelet coefficients are rounded with one step and coded from coarse to fine. A coefficient's
-histogram is that of its context: the size of the coefficients around it that the decoder already
-knows, in its band and at its place in the next coarser one. Eight passes over a band, one for each
-parity of the index, give nearly every coefficient neighbours on all sides, and let a whole pass be
-decoded at once.
+context is the size expected from those around it that the decoder already knows: in its band, at
+its place in the next coarser one, and in the bands of its level that came before. Eight passes
+over a band, one for each parity of the index, give nearly every coefficient neighbours on all
+sides, and let a whole pass be decoded at once.
 """
 
 from __future__ import annotations
 
+import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -19,41 +20,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrvis.bitstream import IntegerDecoder, IntegerEncoder
-from inrvis.residual.histograms import Histograms
+from inrvis.errors import FormatError
+from inrvis.residual import adaptive
 from inrvis.residual.transform import forward, inverse, plan_splits, splits
 
 Triple = tuple[int, int, int]
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
 Box = tuple[slice, slice, slice]
+# Codes the integers at a place of the grid, given their contexts, and returns them.
+Code = Callable[[Box, Integers], Integers]
 
-_PASSES: tuple[Triple, ...] = (
-    (0, 0, 0),
-    (1, 1, 1),
-    (0, 1, 1),
-    (1, 0, 1),
-    (1, 1, 0),
-    (1, 0, 0),
-    (0, 1, 0),
-    (0, 0, 1),
+# Parities (z, y, x) of the passes, and weights of neighbours across faces, edges and corners, of
+# the parent and its six neighbours, and of the bands before: fitted to volumes of many kinds.
+_PASSES: tuple[tuple[Triple, Triple, Triple], ...] = (
+    ((0, 0, 0), (0, 0, 0), (11, 7, 58)),
+    ((1, 1, 1), (0, 0, 25), (4, 2, 27)),
+    ((0, 1, 1), (50, 30, 0), (3, 1, 19)),
+    ((1, 0, 1), (43, 19, 0), (3, 0, 16)),
+    ((1, 1, 0), (36, 14, 0), (2, 0, 15)),
+    ((1, 0, 0), (32, 9, 3), (2, 0, 11)),
+    ((0, 1, 0), (33, 5, 2), (2, 0, 12)),
+    ((0, 0, 1), (31, 6, 0), (2, 0, 10)),
 )
 _OFFSETS = [o for o in product((-1, 0, 1), repeat=3) if any(o)]
-_NEAR = np.array([1, 3, 6, 10, 16, 24, 36, 56, 88, 136, 216, 400])
-_FAR = np.array([4, 12, 28, 64, 160])
-_NEAR_CONTEXTS, _FAR_CONTEXTS = len(_NEAR) + 2, len(_FAR) + 1
-_FINEST_LEVELS = 3
-_CONTEXTS = _FINEST_LEVELS * _NEAR_CONTEXTS * _FAR_CONTEXTS
-# Few coefficients do not pay for many histograms: these are shared by pairs of contexts, and by
-# the levels.
-_level, _near, _far = np.unravel_index(
-    np.arange(_CONTEXTS), (_FINEST_LEVELS, _NEAR_CONTEXTS, _FAR_CONTEXTS)
-)
-_SHARED = ((_near + 1) // 3 * _FAR_CONTEXTS + (_far + 1) // 2).astype(np.int64)
-_SHARED_BELOW = 60_000
-_MOST_MAGNITUDE = 1 << 12
+# Kinds of contexts: along how many axes a band holds details, and whether the parent is zero and
+# its neighbours are.
+_KINDS = 4 * 3
 # Rounding below a half saves more bits than it costs quality.
 DEADZONE = 0.16
 _CENTRES = 3
+_CENTRE_UNIT = 1 / 200
 _HEADER = struct.Struct("<dd3bB")
 
 
@@ -62,6 +59,7 @@ class _Band:
     """One band of coefficients: where it lies, its level, and its parent's place if it has one."""
 
     level: int
+    high: Triple
     box: Box
     parent: Box | None
 
@@ -70,7 +68,7 @@ def _bands(shape: Triple, plan: Sequence[int]) -> Iterator[_Band]:
     """Bands from coarse to fine: the lowest, then the details of each split."""
     steps = splits(shape, plan)
     lowest = steps[-1].after if steps else shape
-    yield _Band(len(steps), _box((0, 0, 0), lowest, lowest), None)
+    yield _Band(len(steps), (0, 0, 0), _box((0, 0, 0), lowest, lowest), None)
     for level in reversed(range(len(steps))):
         step = steps[level]
         for high in product((0, 1), repeat=3):
@@ -81,79 +79,96 @@ def _bands(shape: Triple, plan: Sequence[int]) -> Iterator[_Band]:
                 if all(h <= a for h, a in zip(high, coarser.axes, strict=True)):
                     parent = _box(high, coarser.after, coarser.before)
                     break
-            yield _Band(level, _box(high, step.after, step.before), parent)
+            yield _Band(level, high, _box(high, step.after, step.before), parent)
 
 
 def _box(high: Triple, after: Triple, before: Triple) -> Box:
-    z, y, x = (slice(a, b) if h else slice(a) for h, a, b in zip(high, after, before, strict=True))
+    z, y, x = (
+        slice(a, b) if h else slice(0, a) for h, a, b in zip(high, after, before, strict=True)
+    )
     return z, y, x
 
 
-def _parents(
-    band: _Band, magnitudes: NDArray[np.int32], shape: tuple[int, ...]
-) -> NDArray[np.int32]:
-    """Size of the coefficients at each one's place in the next coarser band."""
-    if band.parent is None:
-        return np.zeros(shape, dtype=np.int32)
-    parent = magnitudes[band.parent]
-    smooth = 2 * parent
-    for axis in range(3):
-        n = parent.shape[axis]
-        index = np.arange(n)
-        smooth = smooth + parent.take(np.maximum(index - 1, 0), axis)
-        smooth = smooth + parent.take(np.minimum(index + 1, n - 1), axis)
-    for axis, (size, coarse) in enumerate(zip(shape, parent.shape, strict=True)):
-        if size != coarse:
-            smooth = smooth.take(np.arange(size) * coarse // size, axis)
-    return smooth
+def _moved(offset: Sequence[int], shape: Sequence[int], step: int = 1) -> Box:
+    """Part of an array padded by one: every ``step``-th element, from ``offset`` on."""
+    z, y, x = (
+        slice(1 + o, 2 + o + step * (n - 1), step) for o, n in zip(offset, shape, strict=True)
+    )
+    return z, y, x
 
 
-@dataclass(frozen=True)
-class _Pass:
-    """One pass over a band, and the known neighbours of its coefficients."""
+class _Surroundings:
+    """Contexts of the coefficients of one band, from the roots of the known magnitudes."""
 
-    where: Box
-    number: int
+    def __init__(
+        self, band: _Band, known: NDArray[np.int32], earlier: Sequence[NDArray[np.int32]]
+    ) -> None:
+        shape = known[band.box].shape
+        self._kind = sum(band.high)
+        self._padded = np.zeros([n + 2 for n in shape], dtype=np.int32)
+        self.own = self._padded[1:-1, 1:-1, 1:-1]
+        self._parent = self._around = self._earlier = np.zeros(shape, dtype=np.int32)
+        if band.parent is not None:
+            parent = known[band.parent]
+            padded = np.pad(parent, 1, mode="edge")
+            faces = [offset for offset in _OFFSETS if sum(map(abs, offset)) == 1]
+            around = sum(
+                (padded[_moved(offset, parent.shape)] for offset in faces), np.zeros_like(parent)
+            )
+            places = np.ix_(
+                *(np.arange(n) * m // n for n, m in zip(shape, parent.shape, strict=True))
+            )
+            self._parent, self._around = parent[places], around[places]
+        if earlier:
+            total = np.zeros(shape, dtype=np.int32)
+            for roots in earlier:
+                # Bands of a level differ by at most one in each size.
+                z, y, x = map(min, shape, roots.shape)
+                total[:z, :y, :x] += roots[:z, :y, :x]
+            self._earlier = total // np.int32(len(earlier))
 
-    def contexts(
-        self, band: _Band, padded: NDArray[np.int32], parents: NDArray[np.int32]
-    ) -> NDArray[np.int64]:
-        parity = _PASSES[self.number]
-        done = set(_PASSES[: self.number])
-        far = np.searchsorted(_FAR, parents[self.where].ravel(), side="right")
-        shape = parents[self.where].shape
-        total = np.zeros(shape, dtype=np.int32)
-        weights = 0
-        for offset in _OFFSETS:
-            if tuple((p + o) % 2 for p, o in zip(parity, offset, strict=True)) not in done:
+    def contexts(self, number: int) -> Integers:
+        """Contexts of the coefficients of pass ``number``."""
+        parity, near, far = _PASSES[number]
+        known = {p for p, _, _ in _PASSES[:number]}
+        where = tuple(slice(p, None, 2) for p in parity)
+        parent, around = self._parent[where], self._around[where]
+        expected = sum(
+            np.int32(weight) * roots
+            for weight, roots in zip(far, (parent, around, self._earlier[where]), strict=True)
+        )
+        for distance, weight in enumerate(near, 1):
+            for offset in _OFFSETS:
+                other = tuple((p + o) % 2 for p, o in zip(parity, offset, strict=True))
+                if weight and sum(map(abs, offset)) == distance and other in known:
+                    moved = [p + o for p, o in zip(parity, offset, strict=True)]
+                    expected = (
+                        expected + np.int32(weight) * self._padded[_moved(moved, parent.shape, 2)]
+                    )
+        kinds = 3 * self._kind + np.where(parent > 0, 2, (around > 0).astype(np.int64))
+        return adaptive.sizes(expected) * _KINDS + kinds.ravel()
+
+
+def _scan(shape: Triple, plan: Sequence[int], statistics: adaptive.Statistics, code: Code) -> None:
+    """Have all coefficients coded, from coarse to fine."""
+    known = np.zeros(shape, dtype=np.int32)
+    level, earlier = -1, []
+    for band in _bands(shape, plan):
+        if band.level != level:
+            level, earlier = band.level, []
+            statistics.begin_level()
+        around = _Surroundings(band, known, earlier)
+        for number, (parity, _, _) in enumerate(_PASSES):
+            if any(p >= n for p, n in zip(parity, around.own.shape, strict=True)):
                 continue
-            weight = (4, 2, 1)[sum(map(abs, offset)) - 1]
-            place = tuple(
-                slice(1 + p + o, 1 + p + o + 2 * n - 1, 2)
-                for p, o, n in zip(parity, offset, shape, strict=True)
+            z, y, x = (
+                slice(box.start + p, box.stop, 2) for box, p in zip(band.box, parity, strict=True)
             )
-            total += np.int32(weight) * padded[place]
-            weights += weight
-        near = np.full(total.size, _NEAR_CONTEXTS - 1)
-        if weights:
-            near = np.searchsorted(
-                _NEAR, (total * np.int32(16) // np.int32(weights)).ravel(), "right"
-            )
-        level = min(band.level, _FINEST_LEVELS - 1)
-        return (level * _NEAR_CONTEXTS + near) * _FAR_CONTEXTS + far
-
-
-def _passes(shape: tuple[int, ...]) -> Iterator[_Pass]:
-    for number, parity in enumerate(_PASSES):
-        if all(p < n for p, n in zip(parity, shape, strict=True)):
-            z, y, x = (slice(p, None, 2) for p in parity)
-            yield _Pass((z, y, x), number)
-
-
-def _by_context(contexts: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    order = np.argsort(contexts.astype(np.uint16), kind="stable")
-    present, starts = np.unique(contexts[order], return_index=True)
-    yield from zip(present.tolist(), np.split(order, starts[1:]), strict=True)
+            integers = code((z, y, x), around.contexts(number))
+            own = around.own[tuple(slice(p, None, 2) for p in parity)]
+            own[...] = adaptive.roots(integers).reshape(own.shape)
+        known[band.box] = around.own
+        earlier.append(known[band.box])
 
 
 class WaveletEncoder:
@@ -166,26 +181,33 @@ class WaveletEncoder:
     """
 
     def __init__(self, values: Floats) -> None:
-        self._mean = float(values.mean(dtype=np.float64))
-        centred = values - values.dtype.type(self._mean)
-        self._plan = plan_splits(centred)
-        self._coefficients = forward(centred, self._plan)
+        # A power of two changes no digit, and keeps squares of huge values finite.
+        self._scale = 2.0 ** -np.frexp(float(np.abs(values).max()))[1]
+        scaled = values * values.dtype.type(self._scale)
+        mean = float(scaled.mean(dtype=np.float64))
+        self._mean = mean / self._scale
+        scaled -= values.dtype.type(mean)
+        self._plan = plan_splits(scaled)
+        self._coefficients = forward(scaled, self._plan)
 
     def mean_squared_error(self, step: float) -> float:
-        """Mean squared error of ``encode(step)``, estimated: the transform is nearly orthonormal."""
+        """Mean squared error of ``encode(step)``, estimated from the coefficients.
+
+        The transform is nearly orthonormal, and so is the estimate nearly right.
+        """
         integers, scaled, centres = self._rounded(step)
-        shift = np.array([0, *(c / 200 for c in centres)], dtype=scaled.dtype)
+        shift = np.array([0, *centres], dtype=scaled.dtype) * scaled.dtype.type(_CENTRE_UNIT)
         errors = scaled - integers - shift[np.minimum(integers, _CENTRES)]
         return float(np.square(errors, dtype=np.float64).mean()) * step * step
 
     def _rounded(self, step: float) -> tuple[Integers, Floats, list[int]]:
-        scaled = np.abs(self._coefficients) / self._coefficients.dtype.type(step)
-        integers = np.floor(scaled + (0.5 - DEADZONE)).astype(np.int64)
+        scaled = np.abs(self._coefficients) / self._coefficients.dtype.type(step * self._scale)
+        integers = np.floor(scaled + scaled.dtype.type(0.5 - DEADZONE)).astype(np.int64)
         centres = []
         for size in range(1, _CENTRES + 1):
             which = integers == size if size < _CENTRES else integers >= size
             offsets = scaled[which] - integers[which]
-            centres.append(round(float(offsets.mean()) * 200) if offsets.size else 0)
+            centres.append(round(float(offsets.mean()) / _CENTRE_UNIT) if offsets.size else 0)
         return integers, scaled, centres
 
     def encode(self, step: float) -> bytes:
@@ -197,32 +219,17 @@ class WaveletEncoder:
             For `decode` with the same shape and type.
         """
         integers, _, centres = self._rounded(step)
-        integers[self._coefficients < 0] *= -1
-        magnitudes = np.minimum(np.abs(integers), _MOST_MAGNITUDE).astype(np.int32)
-        coded = []
-        for band in _bands(_triple(integers.shape), self._plan):
-            part = integers[band.box]
-            padded = np.pad(magnitudes[band.box], 1)
-            parents = _parents(band, magnitudes, part.shape)
-            for pass_ in _passes(part.shape):
-                contexts = pass_.contexts(band, padded, parents)
-                coded.append((contexts, part[pass_.where].ravel()))
+        integers = np.where(self._coefficients < 0, -integers, integers)
+        stream, statistics = IntegerEncoder(), adaptive.Statistics(_KINDS)
+
+        def code(where: Box, contexts: Integers) -> Integers:
+            values = integers[where].ravel()
+            statistics.put(stream, contexts, values)
+            return values
+
+        _scan(_triple(integers.shape), self._plan, statistics, code)
         header = _HEADER.pack(self._mean, step, *centres, len(self._plan)) + bytes(self._plan)
-        streams = [b"\0" + _stream(coded)]
-        if np.count_nonzero(integers) < _SHARED_BELOW:
-            shared = [(_SHARED[contexts], values) for contexts, values in coded]
-            streams.append(b"\1" + _stream(shared))
-        return header + min(streams, key=len)
-
-
-def _stream(coded: Sequence[tuple[Integers, Integers]]) -> bytes:
-    histograms = Histograms.of(_CONTEXTS, coded)
-    stream = IntegerEncoder()
-    histograms.put_into(stream)
-    for contexts, values in coded:
-        for context, where in _by_context(contexts):
-            histograms.put(stream, context, values[where])
-    return stream.finish()
+        return header + stream.finish()
 
 
 def decode(data: bytes, shape: Triple, dtype: np.dtype[Any]) -> Floats:
@@ -249,37 +256,22 @@ def decode(data: bytes, shape: Triple, dtype: np.dtype[Any]) -> Floats:
     mean, step, *centres, steps = _HEADER.unpack_from(data)
     position = _HEADER.size + steps
     plan = data[_HEADER.size : position]
-    shared = _SHARED if data[position : position + 1] == b"\1" else np.arange(_CONTEXTS)
-    stream = IntegerDecoder(data[position + 1 :])
-    histograms = Histograms.take_from(stream, _CONTEXTS)
-    integers = np.zeros(shape, dtype=np.int64)
-    magnitudes = np.zeros(shape, dtype=np.int32)
-    for band in _bands(shape, plan):
-        part = integers[band.box]
-        padded = np.zeros([n + 2 for n in part.shape], dtype=np.int32)
-        inner = padded[1:-1, 1:-1, 1:-1]
-        parents = _parents(band, magnitudes, part.shape)
-        for pass_ in _passes(part.shape):
-            contexts = shared[pass_.contexts(band, padded, parents)]
-            values = np.zeros(len(contexts), dtype=np.int64)
-            for context, where in _by_context(contexts):
-                values[where] = histograms.take(stream, context, len(where))
-            values = values.reshape(part[pass_.where].shape)
-            part[pass_.where] = values
-            inner[pass_.where] = np.minimum(np.abs(values), _MOST_MAGNITUDE)
-        magnitudes[band.box] = inner
-    result = inverse(_dequantise(integers, step, centres, dtype), plan)
+    stream, statistics = IntegerDecoder(data[position:]), adaptive.Statistics(_KINDS)
+    coefficients = np.zeros(shape, dtype=dtype)
+    shift = np.array([0, *centres]) * _CENTRE_UNIT
+
+    def code(where: Box, contexts: Integers) -> Integers:
+        integers = statistics.take(stream, contexts)
+        values = integers + np.sign(integers) * shift[np.minimum(np.abs(integers), _CENTRES)]
+        place = coefficients[where]
+        place[...] = values.reshape(place.shape)
+        return integers
+
+    _scan(shape, plan, statistics, code)
+    result = inverse(coefficients, plan)
+    result *= dtype.type(step)
     result += dtype.type(mean)
     return result
-
-
-def _dequantise(
-    integers: Integers, step: float, centres: list[int], dtype: np.dtype[Any]
-) -> Floats:
-    shift = np.array([0, *(c / 200 for c in centres)])
-    sizes = np.abs(integers)
-    result = (sizes + shift[np.minimum(sizes, _CENTRES)]) * np.sign(integers)
-    return (result * step).astype(dtype)
 
 
 def _triple(shape: tuple[int, ...]) -> Triple:
