@@ -55,8 +55,11 @@ def final_values(
     The result is in the source's type; where ``integers`` is False it is float64, not rounded.
     """
     dtype = np.dtype(array.dtype)
+    wide = dtype.kind != "f" and dtype.itemsize >= 4
     result = []
-    for values in components:
+    for component in components:
+        # Single precision does not have the ends of 32-bit ranges.
+        values = component.astype(np.float64) if wide else component
         if array.levels:
             positions = np.clip(np.rint(values), 0, len(array.levels) - 1).astype(np.int64)
             levels = np.array(array.levels)
@@ -70,9 +73,7 @@ def final_values(
 
 
 def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if dtype.kind != "f" and dtype.itemsize >= 4:
-        # 2**63 and 2**64 are floats but no 64-bit integers; so 2**32 in single precision.
-        values = values.astype(np.float64)
-        if dtype.itemsize == 8:
-            values = np.minimum(values, np.nextafter(float(np.iinfo(dtype).max), 0))
+    if dtype.kind != "f" and dtype.itemsize == 8:
+        # 2**63 and 2**64 are floats but no 64-bit integers.
+        values = np.minimum(values, np.nextafter(float(np.iinfo(dtype).max), 0))
     return values.astype(dtype)

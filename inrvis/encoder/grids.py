@@ -157,10 +157,8 @@ class GridCoder:
         return LayerParts(tuple(arrays), tuple(streams))
 
     def _bounded_header(self, array: ArrayHeader, bound: float) -> ArrayHeader:
-        dtype = np.dtype(array.dtype)
-        narrow = dtype == np.float32 or (dtype.kind != "f" and dtype.itemsize <= 2)
         largest = max(abs(array.low), abs(array.high))
-        single = narrow and bound >= _SINGLE * largest
+        single = _narrow(np.dtype(array.dtype)) and bound >= _SINGLE * largest
         return replace(array, residual="interpolation", precision="single" if single else "double")
 
     def _tolerance(self, array: ArrayHeader, bound: float, networks: bool) -> float:
@@ -197,7 +195,7 @@ class GridCoder:
             replace(
                 array,
                 residual="wavelet",
-                precision="double" if np.dtype(array.dtype).itemsize > 4 else "single",
+                precision="single" if _narrow(np.dtype(array.dtype)) else "double",
             )
             for array in self._normalised.arrays
         )
@@ -252,6 +250,11 @@ class WaveletLayers:
             return -10 * math.log10(max(mean, 1e-30)) >= psnr_db
 
         return _largest(reaches)
+
+
+def _narrow(dtype: np.dtype[Any]) -> bool:
+    """Whether float32 holds every value of a type."""
+    return dtype == np.float32 or (dtype.kind != "f" and dtype.itemsize <= 2)
 
 
 def _largest(holds: Callable[[float], bool]) -> float:
