@@ -185,13 +185,13 @@ def _check(original: Values, decoded: Values) -> None:
             raise UsageError(f"cannot measure errors of type {array.dtype}; give real numbers")
 
 
-def _chunks(*arrays: Values) -> Iterator[tuple[npt.NDArray[np.float64], ...]]:
-    """Pieces of the flattened arrays as float64, copied only a chunk at a time."""
+def _chunks(*arrays: Values, dtype: npt.DTypeLike = np.float64) -> Iterator[tuple[Values, ...]]:
+    """Pieces of the flattened arrays as ``dtype``, copied only a chunk at a time."""
     iterator = np.nditer(
         arrays,
         flags=["external_loop", "buffered", "zerosize_ok"],
         op_flags=[["readonly"]] * len(arrays),
-        op_dtypes=[np.dtype(np.float64)] * len(arrays),
+        op_dtypes=[np.dtype(dtype)] * len(arrays),
         casting="same_kind",
         buffersize=_CHUNK_VALUES,
     )
@@ -220,11 +220,7 @@ def _errors(original: Values, decoded: Values) -> tuple[float, float]:
     largest, squares, count = 0.0, 0.0, 0
     # Huge values may overflow and infinities cancel to NaN; both are dealt with below.
     with np.errstate(over="ignore", invalid="ignore"):
-        for source, result in _chunks(original, decoded):
-            difference = np.abs(result - source)
-            difference[source == result] = 0
-            difference = difference[~np.isnan(source)]
-            difference[np.isnan(difference)] = math.inf
+        for difference in _differences(original, decoded):
             if difference.size:
                 largest = max(largest, float(difference.max()))
                 # Dividing first keeps tiny and huge data clear of underflow and overflow.
@@ -232,6 +228,23 @@ def _errors(original: Values, decoded: Values) -> tuple[float, float]:
                 squares += float(difference @ difference)
                 count += difference.size
     return largest, math.sqrt(squares / count) if count else 0.0
+
+
+def _differences(original: Values, decoded: Values) -> Iterator[npt.NDArray[np.float64]]:
+    """Absolute errors, piece by piece, where the original is not NaN."""
+    if original.dtype == decoded.dtype and original.dtype.kind in "iu":
+        # Neighbours beyond 2**53 are one and the same as float64; modulo 2**64 they differ.
+        wide = np.int64 if original.dtype.kind == "i" else np.uint64
+        for source, result in _chunks(original, decoded, dtype=wide):
+            least, most = np.minimum(source, result), np.maximum(source, result)
+            yield (most.view(np.uint64) - least.view(np.uint64)).astype(np.float64)
+        return
+    for source, result in _chunks(original, decoded):
+        difference = np.abs(result - source)
+        difference[source == result] = 0
+        difference = difference[~np.isnan(source)]
+        difference[np.isnan(difference)] = math.inf
+        yield difference
 
 
 def _ssim_scalar(original: Values, decoded: Values, low: float, peak: float) -> float:

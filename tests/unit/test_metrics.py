@@ -151,3 +151,16 @@ def test_rates() -> None:
         metrics.bits_per_value(100, 0)
     with pytest.raises(UsageError):
         metrics.compression_ratio(100, 0)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_errors_of_wide_integers_are_exact(dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    original = np.array([2**60, 2**60, limits.max, limits.min], dtype=dtype).reshape(1, 2, 2)
+    decoded = original.copy()
+    decoded.flat[1] += 1
+    assert metrics.max_abs_error(original, decoded) == 1
+    assert metrics.max_abs_error(decoded, original) == 1
+    assert metrics.psnr_db(original, decoded) > 300
+    decoded.flat[2], decoded.flat[3] = limits.min, limits.max
+    assert metrics.max_abs_error(original, decoded) == float(limits.max) - float(limits.min)
