@@ -224,8 +224,8 @@ def _errors(original: Values, decoded: Values) -> tuple[float, float]:
             if difference.size:
                 largest = max(largest, float(difference.max()))
                 # Dividing first keeps tiny and huge data clear of underflow and overflow.
-                difference /= peak
-                squares += float(difference @ difference)
+                relative = difference / peak
+                squares += float(relative @ relative)
                 count += difference.size
     return largest, math.sqrt(squares / count) if count else 0.0
 
