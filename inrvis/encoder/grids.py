@@ -26,6 +26,8 @@ Channels = NDArray[np.float32]
 DEVICE_MARGIN = 1e-4
 # A bound below this share of the largest magnitude needs double precision.
 _SINGLE = 2.0**-18
+# Sums of neighbours of larger values may overflow.
+_LARGEST_SINGLE = 2.0**120
 # Halving the step of the wavelet coefficients brings about 6 dB.
 _SEARCH_ROUNDS = 14
 
@@ -122,7 +124,9 @@ class GridCoder:
         def encode(component: _Component, values: NDArray[Any]) -> bytes:
             name = component.array.name
             try:
-                return interpolation.encode(values, steps[name])
+                # A step that rounds to zero gives no numbers, which the coder refuses.
+                with np.errstate(all="ignore"):
+                    return interpolation.encode(values, steps[name])
             except ValueError as error:
                 raise UsageError(f"array {name!r}: {error}; ask for a larger one") from error
 
@@ -158,23 +162,27 @@ class GridCoder:
 
     def _bounded_header(self, array: ArrayHeader, bound: float) -> ArrayHeader:
         largest = max(abs(array.low), abs(array.high))
-        single = _narrow(np.dtype(array.dtype)) and bound >= _SINGLE * largest
-        return replace(array, residual="interpolation", precision="single" if single else "double")
+        precision = _precision(array) if bound >= _SINGLE * largest else "double"
+        return replace(array, residual="interpolation", precision=precision)
 
     def _tolerance(self, array: ArrayHeader, bound: float, networks: bool) -> float:
         """Largest error of the layer's values with which the final ones keep the bound."""
         dtype = np.dtype(array.dtype)
+        work = np.dtype(np.float32 if array.precision == "single" else np.float64)
+        largest = max(abs(array.low), abs(array.high))
+        # An error beyond the range means nothing, and multiples of it may be no numbers.
+        bound = min(bound, (array.high - array.low) or 1.0)
+        # What is taken off the original and added to the network is rounded each time.
+        rounding = float(np.spacing(work.type(largest)))
         if dtype.kind != "f":
             # Rounding to integers forgives half a unit.
-            tolerance = math.floor(bound) + 0.499
-        elif dtype == np.float32 and array.precision == "double":
-            # The final rounding to float32 costs half a unit in the last place, or, where the
-            # value itself is nearer than that, nothing: with half of the bound either way holds.
-            largest = max(abs(array.low), abs(array.high))
-            half_unit = float(np.spacing(np.float32(largest))) / 2
-            tolerance = max(bound / 2, bound - half_unit)
+            tolerance = math.floor(bound) + 0.499 - rounding
         else:
-            tolerance = bound
+            if dtype != work:
+                rounding += float(np.spacing(dtype.type(largest))) / 2
+            # A value nearer than half a unit in the last place is rounded to the original: with
+            # half of the bound either that holds, or the other half covers the rounding.
+            tolerance = max(bound / 2, bound - rounding)
         if networks:
             tolerance -= DEVICE_MARGIN * max(array.scale)
         return tolerance
@@ -195,7 +203,7 @@ class GridCoder:
             replace(
                 array,
                 residual="wavelet",
-                precision="single" if _narrow(np.dtype(array.dtype)) else "double",
+                precision=_precision(array),
             )
             for array in self._normalised.arrays
         )
@@ -252,9 +260,12 @@ class WaveletLayers:
         return _largest(reaches)
 
 
-def _narrow(dtype: np.dtype[Any]) -> bool:
-    """Whether float32 holds every value of a type."""
-    return dtype == np.float32 or (dtype.kind != "f" and dtype.itemsize <= 2)
+def _precision(array: ArrayHeader) -> str:
+    """Single where float32 holds every value, and sums of some."""
+    dtype = np.dtype(array.dtype)
+    narrow = dtype == np.float32 or (dtype.kind != "f" and dtype.itemsize <= 2)
+    small = max(abs(array.low), abs(array.high)) < _LARGEST_SINGLE
+    return "single" if narrow and small else "double"
 
 
 def _largest(holds: Callable[[float], bool]) -> float:

@@ -101,9 +101,11 @@ def normalise(
             numbers.append(found)
             unknown.append(hidden)
             low, high = float(plane.min()), float(plane.max())
-            offset = float(plane.mean(dtype=np.float64))
-            scale = (high - low) / 2 or 1.0
-            channels.append(((plane.astype(np.float64) - offset) / scale).astype(np.float32))
+            # What overflows is refused below.
+            with np.errstate(all="ignore"):
+                offset = float(plane.mean(dtype=np.float64))
+                scale = (high - low) / 2 or 1.0
+                channels.append(((plane.astype(np.float64) - offset) / scale).astype(np.float32))
             planes.append(np.ascontiguousarray(plane))
             offsets.append(offset)
             scales.append(scale)

@@ -16,6 +16,7 @@ from inrvis.bitstream import NUMBER_OF_TABLES, counts, reach
 from inrvis.bitstream.tables import MAX_REACH, TOTAL, WIDTHS_PER_FAMILY
 
 _ESCAPE_BITS = 32.0
+_MOST_STEPS = 1 << 20
 # Disturbance of a tensor whose effect is measured, relative to its root mean square.
 _DISTURBANCE = 0.03
 # How far a tensor's relative step may be from the typical one.
@@ -94,7 +95,13 @@ def coded_bits(quantiser: Quantiser, tensors: Mapping[str, Tensor]) -> float:
 
 def scale_for_bits(quantiser: Quantiser, tensors: Mapping[str, Tensor], bits: float) -> Quantiser:
     """Finest scale at which the tensors cost at most ``bits``."""
-    low, high = quantiser.scale / 1024, quantiser.scale * 1024
+    # Finer steps than a millionth of a weight buy nothing, and integers must fit the coder.
+    finest = max(
+        float(tensor.detach().abs().max()) / (quantiser.relative[name] * _MOST_STEPS)
+        for name, tensor in tensors.items()
+    )
+    low = max(quantiser.scale / 1024, finest)
+    high = max(quantiser.scale, low) * 1024
     for _ in range(24):
         middle = math.sqrt(low * high)
         if coded_bits(quantiser.at(middle), tensors) <= bits:

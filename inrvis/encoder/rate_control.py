@@ -198,10 +198,13 @@ class _Search:
             target.bound * ((array.high - array.low) or 1.0) if target.relative else target.bound
             for array in self.assembly.normalised.arrays
         ]
-        choices = [(_NO_NETWORKS, self.coder.bounded(bounds))]
         by_levels = self.coder.by_levels(bounds)
-        if by_levels is not None:
-            choices.append((_NO_NETWORKS, by_levels))
+        choices = [] if by_levels is None else [(_NO_NETWORKS, by_levels)]
+        try:
+            choices.append((_NO_NETWORKS, self.coder.bounded(bounds)))
+        except UsageError:
+            if not choices:
+                raise
         if self.strategy == "network" or (
             self.strategy == "auto" and self.coder.base_can_help(bounds)
         ):
@@ -218,7 +221,7 @@ class _Search:
             if all(error <= bound for error, bound in zip(errors, bounds, strict=True)):
                 return encoded, True
         raise UsageError(
-            f"the bound {target.describe()} is finer than the values' type can keep: "
+            f"{target.describe()} is finer than what values of this size can be computed to: "
             "ask for a larger one"
         )
 

@@ -26,7 +26,7 @@ from inrvis.encoder.training import Report, Trainer
 from inrvis.errors import DeviceError, UsageError
 
 # What graphs, header and HDF5 take beside the coded weights, for the first plan.
-_OVERHEAD_BYTES = 3000
+_OVERHEAD_BYTES = 2300
 _SMALLEST_BATCH = 2048
 _RAW_BITS = 32.0
 
