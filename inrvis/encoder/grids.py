@@ -124,6 +124,8 @@ class GridCoder:
         def encode(component: _Component, values: NDArray[Any]) -> bytes:
             name = component.array.name
             try:
+                if steps[name] <= 0:
+                    raise ValueError("the bound is finer than such values can be computed to")
                 # A step that rounds to zero gives no numbers, which the coder refuses.
                 with np.errstate(all="ignore"):
                     return interpolation.encode(values, steps[name])
