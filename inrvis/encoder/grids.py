@@ -143,7 +143,10 @@ class GridCoder:
         for array, bound in zip(self._normalised.arrays, bounds, strict=True):
             own = self._normalised.planes[array.channel : array.channel + array.components]
             levels = _levels(own)
-            if levels is None or (len(levels) > 1 and 2 * bound >= np.diff(levels).min()):
+            if levels is None:
+                return None
+            # Doubles: differences of integers may be no integers of their type.
+            if 2 * bound >= np.diff(levels.astype(np.float64)).min(initial=math.inf):
                 return None
             arrays.append(
                 replace(
