@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -45,6 +45,7 @@ _BASE_SHARE = 0.35
 _FINISH_SECONDS_PER_VALUE = 1.2e-6
 # Rounds of aiming at a PSNR, and how far above it a file may be.
 _AIM_ROUNDS, _AIM_DB = 5, 0.06
+_FURTHER_DB = (0.5, 2.0, 6.0, 20.0)
 _NO_NETWORKS = NetworkParts()
 
 
@@ -264,16 +265,25 @@ class _Search:
         channels = self.assembly.base(networks) if networks.models else None
         wavelets = self.coder.wavelets(channels)
         aims = {array.name: psnr_db for array in wavelets.arrays}
+
+        def encoded_at(aims: Mapping[str, float]) -> Encoded:
+            steps = {name: wavelets.step_for(name, aim) for name, aim in aims.items()}
+            return self.assembly.finish(networks, wavelets.encode(steps))
+
         candidates = []
         for _ in range(_AIM_ROUNDS):
-            steps = {name: wavelets.step_for(name, aim) for name, aim in aims.items()}
-            encoded = self.assembly.finish(networks, wavelets.encode(steps))
+            encoded = encoded_at(aims)
             over = {name: m.psnr_db - psnr_db for name, m in encoded.metrics.items()}
             candidates.append(encoded)
             if all(0 <= excess < _AIM_DB for excess in over.values()):
                 break
             # An exact array has no PSNR to correct by.
             aims = {n: aims[n] - min(over[n], 20.0) + _AIM_DB / 3 for n in aims}
+        # Few integers know few qualities, and the aim may swing around one.
+        for further in _FURTHER_DB:
+            if any(_worst(encoded) >= psnr_db for encoded in candidates):
+                break
+            candidates.append(encoded_at(dict.fromkeys(aims, psnr_db + further)))
         return _best(candidates, psnr_db)
 
     def _first_size(self, psnr_db: float) -> float:
