@@ -25,7 +25,7 @@ Integers = NDArray[np.integer[Any]]
 _SYMBOLS = 16
 _ESCAPE = _SYMBOLS - 1
 # What follows an escape has at most this number of bits.
-_LONGEST = 52
+MOST_BITS = 52
 # Square roots of magnitudes, in sixteenths: large neighbours count, but not for all others.
 _ROOT_UNIT = 16
 _LARGEST_ROOTED = 1 << 20
@@ -92,7 +92,7 @@ class Statistics:
         self._kinds = kinds
         self._by_size = np.stack([_start(size) for size in range(_SIZES)])
         self._by_context = np.zeros((_SIZES * kinds, _SYMBOLS), dtype=np.int64)
-        self._lengths = np.maximum(_ONE >> np.arange(_LONGEST + 1) // 2, 1)
+        self._lengths = np.maximum(_ONE >> np.arange(MOST_BITS + 1) // 2, 1)
         self._models: list[NDArray[np.int64] | None] = [None] * (_SIZES * kinds)
         self._fresh = [0] * (_SIZES * kinds)
 
@@ -112,7 +112,7 @@ class Statistics:
         escaped = symbols == _ESCAPE
         beyond = magnitudes[escaped] - (_ESCAPE << bits[escaped]) + 1
         lengths = np.frexp(beyond.astype(np.float64))[1] - 1
-        if lengths.max(initial=0) > _LONGEST:
+        if lengths.max(initial=0) > MOST_BITS:
             raise ValueError("an integer has too many bits")
 
         def code(counts: NDArray[np.int64], where: NDArray[np.int64]) -> Integers:
@@ -121,7 +121,7 @@ class Statistics:
 
         self._run(contexts, code)
         stream.put_symbols(lengths, self._lengths)
-        self._lengths += _ONE * np.bincount(lengths, minlength=_LONGEST + 1)
+        self._lengths += _ONE * np.bincount(lengths, minlength=MOST_BITS + 1)
         for length in np.unique(lengths).tolist():
             stream.put_bits(beyond[lengths == length], length)
         low = np.where(escaped, 0, bits)
@@ -142,7 +142,7 @@ class Statistics:
         magnitudes = symbols << bits
         escaped = np.flatnonzero(symbols == _ESCAPE)
         lengths = stream.take_symbols(len(escaped), self._lengths)
-        self._lengths += _ONE * np.bincount(lengths, minlength=_LONGEST + 1)
+        self._lengths += _ONE * np.bincount(lengths, minlength=MOST_BITS + 1)
         for length in np.unique(lengths).tolist():
             where = escaped[lengths == length]
             magnitudes[where] += (1 << length) - 1 + stream.take_bits(len(where), length)

@@ -2,20 +2,22 @@
 
 Points are visited from coarse to fine, as interpolation-based compressors do (SZ3: Zhao et al.
 2021): at each level the points halfway between known ones are predicted from decoded neighbours,
-and the rounded differences are entropy-coded. Two things are done in another way. The weights of
-the neighbours are fitted to each class of points by least squares on what the decoder will see,
-and travel with the stream. And a difference is coded with the histogram of its context, the size
-of the differences around it: integers, so that streams decode alike on every machine.
+and the rounded differences are entropy-coded. Three things are done in another way. The weights of
+the neighbours are fitted to each class of points on what the decoder will see, and travel with the
+stream where they pay. A difference is coded in the context of the differences around it. And axes
+along which points lie far apart may be left out of the finest levels.
+
+Streams decode to the same bits on every machine and for every number of threads: what drives the
+entropy coder are integers, and a value follows from single IEEE 754 operations on each element, in
+a fixed order. No sum over elements takes part in decoding.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import product
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,215 +25,214 @@ from numpy.typing import NDArray
 
 from inrvis.bitstream import IntegerDecoder, IntegerEncoder
 from inrvis.errors import FormatError
-from inrvis.residual.histograms import Histograms
+from inrvis.residual import adaptive
+from inrvis.residual.prediction import Predictor, predict
+from inrvis.residual.stencils import Neighbours, Points, Triple, classes
+from inrvis.residual.transform import plan_splits
 
-Triple = tuple[int, int, int]
 Floats = NDArray[np.floating[Any]]
 
-# Classes of points by the parity of their index (z, y, x) at a level: those between two known
-# points first, so that the ones between four or eight have neighbours half as far away.
-_PARITIES: tuple[Triple, ...] = (
-    (0, 0, 1),
-    (0, 1, 0),
-    (1, 0, 0),
-    (0, 1, 1),
-    (1, 0, 1),
-    (1, 1, 0),
-    (1, 1, 1),
+# Weights, for points between two, four and eight coarser ones, of the differences around: in all
+# for each squared distance. Fitted to volumes of many kinds.
+_NEAR = (
+    {1: 39, 2: 67, 5: 100, 9: 14},
+    {1: 93, 2: 19, 3: 36, 5: 65, 9: 12},
+    {1: 130, 2: 25, 3: -8, 5: 77, 9: 10},
 )
-_OFFSETS = sorted(
-    (
-        o
-        for o in product(range(4), repeat=3)
-        if sum(s * s for s in o) in (1, 2, 3, 5) or sorted(o) == [0, 0, 3]
-    ),
-    key=lambda o: (sum(s * s for s in o), o),
-)
-_WEIGHT_UNIT = 1 / 256
-_FIT_SAMPLES = 50_000
-_FEWEST_TO_FIT = 2000
-# Levels with histograms of their own; all coarser ones share the last.
-_FINEST_LEVELS = 4
-_WEIGHTS_TABLE = 176
-_MOST_MAGNITUDE = 4096
-_THRESHOLDS = np.array([1, 3, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512])
-_CONTEXTS = len(_THRESHOLDS) + 1
-_HEADER = struct.Struct("<ddd")
+_FINER = 16
+# Kinds of contexts: between how many points, and whether the differences at the coarser ones of
+# these are all zero.
+_KINDS = 3 * 2
+# A finer step where points predict many others pays (QoZ: Liu et al. 2022), up to this factor.
+_MOST_REFINED = 4.0
+_REFINEMENT_UNIT = 1 / 16
+_REFINEMENTS = (1.0, 1.1875, 1.375)
+_ROUGHER = (1.4, 2.0, 4.0, math.inf)
+_TRIAL_POINTS = 1 << 20
+# Rounding adds to errors; see `encode`.
+_ULPS = 3
+_ATTEMPTS = 3
+_HEADER = struct.Struct("<ddBBB")
 
 
 @dataclass(frozen=True)
-class _Points:
-    """Points of one class: their indices along z, y, x, and the offsets of known neighbours."""
+class _Settings:
+    """How a stream is coded.
 
-    level: int
-    parity: Triple
-    shape: Triple
-    known: tuple[Triple, ...]
+    Attributes
+    ----------
+    step : float
+        Of the differences at the finest level.
+    refinement : int
+        By how much steps shrink from a level to the next coarser one, in units of 1/16.
+    integer : bool
+        Whether decoded values differ from the first by integers.
+    plan : bytes
+        Axes that the finest levels halve; see `stencils.classes`.
+    """
 
-    @cached_property
-    def axes(self) -> tuple[NDArray[np.int64], ...]:
-        stride = 1 << self.level
-        return tuple(
-            np.arange(parity * stride, size, 2 * stride)
-            for parity, size in zip(self.parity, self.shape, strict=True)
-        )
+    step: float
+    refinement: int
+    integer: bool
+    plan: bytes
 
-    @property
-    def size(self) -> int:
-        return math.prod(map(len, self.axes))
-
-    def mean(self, grid: NDArray[Any], offset: Triple, scale: int) -> NDArray[Any]:
-        """Sum of ``grid`` at the mirror images of ``offset``, times scale over their number.
-
-        Beyond the rim the nearest known point stands in.
-        """
-        stride = 1 << self.level
-        for axis, (points, step) in enumerate(zip(self.axes, offset, strict=True)):
-            if step == 0:
-                grid = grid.take(points, axis)
-                continue
-            first = (self.parity[axis] + step) % 2 * stride
-            last = first + (self.shape[axis] - 1 - first) // (2 * stride) * 2 * stride
-            low = np.clip(points - step * stride, first, last)
-            high = np.clip(points + step * stride, first, last)
-            grid = grid.take(low, axis) + grid.take(high, axis)
-            scale //= 2
-        return grid * grid.dtype.type(scale)
+    def step_of(self, points: Points) -> float:
+        """Step of the differences at the level of ``points``."""
+        factor = 1.0
+        for _ in range(points.level):
+            factor = min(factor * (self.refinement * _REFINEMENT_UNIT), _MOST_REFINED)
+        step = self.step / factor
+        return 2.0 * math.floor(step / 2) + 1 if self.integer else step
 
 
-def _classes(shape: Triple) -> Iterator[_Points]:
-    """All points but the first, (0, 0, 0), from coarse to fine."""
-    for level in reversed(range(max(max(shape) - 1, 0).bit_length())):
-        present = [
-            parity
-            for parity in _PARITIES
-            if all(1 << level < n for n, odd in zip(shape, parity, strict=True) if odd)
-        ]
-        done: set[Triple] = {(0, 0, 0)}
-        for parity in present:
-            known = tuple(o for o in _OFFSETS if _moved(parity, o) in done)
-            yield _Points(level, parity, shape, known)
-            done.add(parity)
+def _contexts(points: Points, roots: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Context of each point: the differences expected from those around it."""
+    between = sum(points.parity) - 1
+    neighbours = Neighbours(points, roots)
+    squares = [sum(s * s for s in offset) for offset in points.known]
+    expected = np.zeros(points.counts, dtype=np.int32)
+    nonzero = np.zeros(points.counts, dtype=np.bool_)
+    for offset, square in zip(points.known, squares, strict=True):
+        group = _NEAR[between].get(square, 0) if max(offset) == 3 or square < 9 else 0
+        if group:
+            total = neighbours.sum(offset)
+            number = neighbours.number(offset) * squares.count(square)
+            expected += np.int32(_FINER * group // number) * total
+            if offset == points.parity:
+                nonzero = total > 0
+    kinds = 2 * between + nonzero.ravel()
+    return adaptive.sizes(expected // np.int32(_FINER)) * _KINDS + kinds
 
 
-def _moved(parity: Triple, offset: Triple) -> Triple:
-    z, y, x = ((p + o) % 2 for p, o in zip(parity, offset, strict=True))
-    return z, y, x
-
-
-def _default_weights(points: _Points) -> NDArray[np.int64]:
-    """Weights where there are too few points to fit any: cubic, or the mean of the nearest."""
-    weights = np.zeros(len(points.known) - 1, dtype=np.int64)
-    axes = sum(points.parity)
-    for position, offset in enumerate(points.known[1:]):
-        if axes == 1 and sum(offset) == max(offset) == 3:
-            weights[position] = round(-1 / 8 / _WEIGHT_UNIT)
-        elif axes > 1 and sum(offset) == 1:
-            weights[position] = round(1 / axes / _WEIGHT_UNIT)
-    return weights
-
-
-class _Predictor:
-    """Predicts the points of one class from the known ones."""
-
-    def __init__(self, points: _Points, grid: Floats) -> None:
-        means = [points.mean(grid, offset, 8) / grid.dtype.type(8) for offset in points.known]
-        self._nearest = means[0]
-        # Differences: whatever their weights, a constant is predicted as itself.
-        self._features = [mean - means[0] for mean in means[1:]]
-
-    def fit(self, values: Floats) -> NDArray[np.int64]:
-        """Weights, in units, with which a subset of ``values`` is predicted best."""
-        step = max(1, values.size // _FIT_SAMPLES)
-        columns = np.stack([f.ravel()[::step] for f in self._features], axis=1).astype(np.float64)
-        target = (values - self._nearest).ravel()[::step].astype(np.float64)
-        normal = columns.T @ columns
-        normal[np.diag_indices_from(normal)] += 1e-6 * np.trace(normal) / len(normal) + 1e-300
-        weights = np.linalg.solve(normal, columns.T @ target)
-        return np.clip(np.rint(weights / _WEIGHT_UNIT), -2000, 2000).astype(np.int64)
-
-    def predict(self, weights: NDArray[np.int64]) -> Floats:
-        prediction = self._nearest
-        for weight, feature in zip(weights.tolist(), self._features, strict=True):
-            if weight:
-                prediction = prediction + feature * feature.dtype.type(weight * _WEIGHT_UNIT)
-        return prediction
-
-
-def _contexts(points: _Points, magnitudes: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Context of each point: the size of the differences at its nearest neighbours."""
-    near = [offset for offset in points.known if sum(s * s for s in offset) <= 3]
-    total = sum(points.mean(magnitudes, offset, 8) for offset in near)
-    sizes = np.searchsorted(_THRESHOLDS, (total // len(near)).ravel(), side="right")
-    return sizes + _CONTEXTS * min(points.level, _FINEST_LEVELS - 1)
-
-
-def _by_context(contexts: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    order = np.argsort(contexts.astype(np.uint8), kind="stable")
-    present, starts = np.unique(contexts[order], return_index=True)
-    for context, where in zip(present.tolist(), np.split(order, starts[1:]), strict=True):
-        yield context, where
-
-
-def _tolerance(bound: float, refinement: float, level: int) -> float:
-    # Coarse points predict many others: a finer step there pays (QoZ: Liu et al. 2022).
-    return bound / min(refinement**level, 4.0)
-
-
-def encode(values: Floats, bound: float, refinement: float = 1.0) -> bytes:
+def encode(values: Floats, bound: float, refinement: float | None = None) -> bytes:
     """Code a grid of finite values so that no decoded one is off by more than ``bound``.
 
     Parameters
     ----------
     values : ndarray of float32 or float64, shape (nz, ny, nx)
-        In the precision in which the decoder is to work: rounding to it adds to the error.
+        In the precision in which the decoder is to work.
     bound : float
         Largest error, in units of the values.
-    refinement : float
-        At least 1: by how much the steps shrink from one level to the next coarser one.
+    refinement : float, optional
+        From 1 to 4: by how much the steps shrink from one level to the next coarser one. If not
+        given, the best of a few is found by trial.
 
     Returns
     -------
     bytes
-        For `decode` with the same shape and type.
+        For `decode` with the same shape and type. For every voxel, ``abs(decoded - value) <=
+        bound`` as the type computes it: this was checked.
 
     Raises
     ------
     ValueError
-        If the bound is so small that a difference has more than 31 bits.
+        If the bound is too small for the type. It is never refused if it is at least eight units
+        in the last place of the largest magnitude.
     """
-    first = float(values[0, 0, 0])
+    largest = float(np.abs(values).max())
+    if not (0 < bound < math.inf and largest < float(np.finfo(values.dtype).max) / 64):
+        raise ValueError("values and a positive bound within the range of their type are needed")
+    settings = _choose(values, bound, refinement)
+    for attempt in range(1, _ATTEMPTS + 1):
+        if not settings.integer:
+            # Rounding of a difference, of its product with the step and of their sum.
+            ulp = float(np.spacing(values.dtype.type(largest)))
+            settings = replace(settings, step=2 * (bound - _ULPS * attempt * ulp))
+        try:
+            return _encode(values, settings, bound)
+        except ValueError:
+            settings = replace(settings, integer=False)
+    raise ValueError("the bound is too small for the precision of the values")
+
+
+def _choose(values: Floats, bound: float, refinement: float | None) -> _Settings:
+    """Settings that code a part of the values, in the middle, best."""
+    offsets = values - values[0, 0, 0]
+    step = 2.0 * math.floor(bound) + 1
+    integer = bool(
+        step >= 0.97 * 2 * bound
+        and np.abs(offsets).max() < 1 / np.sqrt(np.finfo(values.dtype).eps)
+        and (offsets == np.rint(offsets)).all()
+        and (values[0, 0, 0] + offsets == values).all()
+    )
+    settings = _Settings(step if integer else 2 * bound, 16, integer, b"")
+    part = values[tuple(_middle(n, _trial_side(values.shape)) for n in values.shape)]
+
+    def size(trial: _Settings) -> int:
+        try:
+            return len(_encode(part, trial, math.inf))
+        except ValueError:
+            return part.nbytes
+
+    plans = sorted({b""} | {_finest(part, rougher) for rougher in _ROUGHER})
+    if len(plans) > 1:
+        settings = min((replace(settings, plan=plan) for plan in plans), key=size)
+    if refinement is not None:
+        return replace(settings, refinement=round(refinement / _REFINEMENT_UNIT))
+    trials = [replace(settings, refinement=round(r / _REFINEMENT_UNIT)) for r in _REFINEMENTS]
+    return min(trials, key=size)
+
+
+def _trial_side(shape: Sequence[int]) -> int:
+    """Largest side of a cube that has few enough points where it reaches into the grid."""
+    side = round(_TRIAL_POINTS ** (1 / 3))
+    while side < max(shape) and math.prod(min(side + 1, n) for n in shape) <= _TRIAL_POINTS:
+        side += 1
+    return side
+
+
+def _middle(size: int, side: int) -> slice:
+    start = max(size - side, 0) // 2
+    return slice(start, start + side)
+
+
+def _finest(values: Floats, rougher: float) -> bytes:
+    """Axes to halve at the levels before all of them are."""
+    plan = bytes(plan_splits(values, rougher))
+    end = next((i for i, mask in enumerate(plan) if mask == max(plan)), 0)
+    return plan[:end]
+
+
+def _encode(values: Floats, settings: _Settings, bound: float) -> bytes:
+    """Code values; ValueError if an error is larger than ``bound``, or a difference too large."""
+    first = values.dtype.type(values.flat[0])
+    if settings.integer:
+        values = values - first
     grid = np.zeros_like(values)
-    grid[0, 0, 0] = values[0, 0, 0]
-    magnitudes = np.zeros(values.shape, dtype=np.int32)
-    coded: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-    fitted: list[NDArray[np.int64]] = []
-    for points in _classes(_triple(values.shape)):
-        box = np.ix_(*points.axes)
-        actual = values[box]
-        predictor = _Predictor(points, grid)
-        weights = _default_weights(points)
-        if points.size >= _FEWEST_TO_FIT:
-            weights = predictor.fit(actual)
-            fitted.append(weights)
-        step = values.dtype.type(2 * _tolerance(bound, refinement, points.level))
-        prediction = predictor.predict(weights)
+    grid.flat[0] = values.flat[0]
+    roots = np.zeros(values.shape, dtype=np.int32)
+    stream, statistics = IntegerEncoder(), adaptive.Statistics(_KINDS)
+    predictor, level = Predictor(stream), -1
+    for points in classes(_triple(values.shape), settings.plan):
+        if points.level != level:
+            level = points.level
+            statistics.begin_level()
+        step = values.dtype.type(settings.step_of(points))
+        if not step > 0:
+            raise ValueError("a step has no size")
+        actual, neighbours = values[points.box], Neighbours(points, grid)
+        prediction = predict(neighbours, predictor.fit(neighbours, actual, float(step)))
+        if settings.integer:
+            prediction = np.rint(prediction)
         differences = np.rint((actual - prediction) / step)
-        if not np.abs(differences).max(initial=0) < 1 << 31:
-            raise ValueError("the bound is too small for the range of the values")
-        grid[box] = prediction + differences * step
-        integers = differences.astype(np.int64)
-        contexts = _contexts(points, magnitudes)
-        magnitudes[box] = np.minimum(np.abs(integers), _MOST_MAGNITUDE)
-        coded.append((contexts, integers.ravel()))
-    histograms = Histograms.of(_FINEST_LEVELS * _CONTEXTS, coded)
-    stream = IntegerEncoder()
-    histograms.put_into(stream)
-    stream.put(np.concatenate([np.zeros(0, dtype=np.int64), *fitted]), _WEIGHTS_TABLE)
-    for contexts, integers in coded:
-        for context, where in _by_context(contexts):
-            histograms.put(stream, context, integers[where])
-    return _HEADER.pack(bound, refinement, first) + stream.finish()
+        decoded = prediction + differences * step
+        wrong = np.abs(decoded - actual) > bound
+        if wrong.any():
+            # Rounding chose the second nearest.
+            differences[wrong] += np.sign(actual - decoded)[wrong]
+            decoded = prediction + differences * step
+            if (np.abs(decoded - actual) > bound).any():
+                raise ValueError("an error is larger than the bound")
+        if not np.abs(differences).max() < 2.0**adaptive.MOST_BITS:
+            raise ValueError("a difference is too large")
+        integers = differences.astype(np.int64).ravel()
+        statistics.put(stream, _contexts(points, roots), integers)
+        grid[points.box] = decoded
+        roots[points.box] = adaptive.roots(integers).reshape(points.counts)
+    header = _HEADER.pack(
+        settings.step, float(first), settings.refinement, settings.integer, len(settings.plan)
+    )
+    return header + settings.plan + stream.finish()
 
 
 def decode(data: bytes, shape: Triple, dtype: np.dtype[Any]) -> Floats:
@@ -256,30 +257,44 @@ def decode(data: bytes, shape: Triple, dtype: np.dtype[Any]) -> Floats:
         If it is no such stream.
     """
     if len(data) < _HEADER.size:
-        raise FormatError("a residual is cut short")
-    bound, refinement, first = _HEADER.unpack_from(data)
-    if not (0 < bound < math.inf and 1 <= refinement <= 16 and math.isfinite(first)):
-        raise FormatError("a residual's header is damaged")
-    stream = IntegerDecoder(data[_HEADER.size :])
-    histograms = Histograms.take_from(stream, _FINEST_LEVELS * _CONTEXTS)
-    classes = [(points, points.size >= _FEWEST_TO_FIT) for points in _classes(shape)]
-    number = sum(len(points.known) - 1 for points, fitted in classes if fitted)
-    all_weights = iter(stream.take(number, _WEIGHTS_TABLE))
-    grid = np.zeros(shape, dtype=dtype)
-    magnitudes = np.zeros(shape, dtype=np.int32)
-    grid[0, 0, 0] = first
-    for points, fitted in classes:
-        weights = _default_weights(points)
-        if fitted:
-            weights = np.array([next(all_weights) for _ in weights])
-        integers = np.zeros(points.size, dtype=np.int64)
-        for context, where in _by_context(_contexts(points, magnitudes)):
-            integers[where] = histograms.take(stream, context, len(where))
-        box = np.ix_(*points.axes)
-        differences = integers.reshape([len(axis) for axis in points.axes])
-        magnitudes[box] = np.minimum(np.abs(differences), _MOST_MAGNITUDE)
-        step = dtype.type(2 * _tolerance(bound, refinement, points.level))
-        grid[box] = _Predictor(points, grid).predict(weights) + differences.astype(dtype) * step
+        raise FormatError("a coded layer is cut short")
+    step, start, refinement, integer, planned = _HEADER.unpack_from(data)
+    position = _HEADER.size + planned
+    settings = _Settings(step, refinement, integer == 1, data[_HEADER.size : position])
+    first = dtype.type(start)
+    if not (0 < step < math.inf and np.isfinite(first) and refinement >= 16 and integer < 2):
+        raise FormatError("the header of a coded layer is damaged")
+    try:
+        with np.errstate(all="ignore"):
+            grid = _decode(IntegerDecoder(data[position:]), settings, first, shape)
+    except ValueError as error:
+        raise FormatError(f"a coded layer is damaged: {error}") from error
+    if not np.isfinite(grid).all():
+        raise FormatError("a coded layer is damaged: it has values that are not finite")
+    return grid
+
+
+def _decode(
+    stream: IntegerDecoder, settings: _Settings, first: np.floating[Any], shape: Triple
+) -> Floats:
+    grid = np.zeros(shape, dtype=first.dtype)
+    grid[0, 0, 0] = 0 if settings.integer else first
+    roots = np.zeros(shape, dtype=np.int32)
+    statistics = adaptive.Statistics(_KINDS)
+    predictor, level = Predictor(stream), -1
+    for points in classes(shape, settings.plan):
+        if points.level != level:
+            level = points.level
+            statistics.begin_level()
+        prediction = predict(Neighbours(points, grid), predictor.take(points))
+        if settings.integer:
+            prediction = np.rint(prediction)
+        integers = statistics.take(stream, _contexts(points, roots))
+        step = first.dtype.type(settings.step_of(points))
+        grid[points.box] = prediction + integers.reshape(points.counts).astype(first.dtype) * step
+        roots[points.box] = adaptive.roots(integers).reshape(points.counts)
+    if settings.integer:
+        grid += first
     return grid
 
 

@@ -22,7 +22,6 @@ _STEPS = (-1.586134342059924, -0.052980118572961, 0.882911075530934, 0.443506852
 _SCALE = 1.149604398860241
 # Shorter axes are not split further.
 _SHORTEST = 4
-_ROUGHER = 4.0
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,14 @@ def splits(shape: Triple, plan: Sequence[int]) -> list[Split]:
     return result
 
 
-def plan_splits(values: Floats) -> tuple[int, ...]:
+def plan_splits(values: Floats, rougher: float = 4.0) -> tuple[int, ...]:
     """Choose which axes each step halves, so that fine bands hold equally fast variation.
 
     Along an axis whose points lie far apart, values vary as much from one point to the next as
     they do over several points of the others: such an axis is halved only once these have caught
     up. A distance twice as long changes a smooth field twice as much, hence the factor of four.
     """
-    plan = []
+    plan: list[int] = []
     low = values
     while True:
         rough = [
@@ -70,7 +69,7 @@ def plan_splits(values: Floats) -> tuple[int, ...]:
         ]  # fmt: skip
         if min(rough) == math.inf:
             return tuple(plan)
-        chosen = [r <= _ROUGHER * min(rough) and r < math.inf for r in rough]
+        chosen = [r <= rougher * min(rough) and r < math.inf for r in rough]
         plan.append(4 * chosen[0] + 2 * chosen[1] + chosen[2])
         for axis in range(3):
             if chosen[axis]:
