@@ -52,12 +52,13 @@ def splits(shape: Triple, plan: Sequence[int]) -> list[Split]:
     return result
 
 
-def plan_splits(values: Floats, rougher: float = 4.0) -> tuple[int, ...]:
+def plan_splits(values: Floats, rougher: float = 2.0) -> tuple[int, ...]:
     """Choose which axes each step halves, so that fine bands hold equally fast variation.
 
     Along an axis whose points lie far apart, values vary as much from one point to the next as
     they do over several points of the others: such an axis is halved only once these have caught
-    up. A distance twice as long changes a smooth field twice as much, hence the factor of four.
+    up. A distance twice as long changes a smooth field's squared differences fourfold, so
+    ``rougher`` cuts half-way: measured from 1.3 to 4, two is best or next to it on all volumes.
     """
     plan: list[int] = []
     low = values
