@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from inrvis.bitstream import IntegerDecoder, IntegerEncoder, counts, reach, tabl
 from inrvis.container import graphs, header, sections
 from inrvis.container.header import (
     ArrayHeader,
+    BoxesHeader,
+    ExactHeader,
     LatticeHeader,
     ModelHeader,
     TensorHeader,
@@ -42,7 +45,7 @@ def keys(value: Any, where: str = "") -> set[str]:
     found: set[str] = set()
     for key, item in value.items():
         path = f"{where}{key}"
-        if path in ("encoding", "model.settings", "arrays[].metrics"):
+        if path in ("encoding", "models[].settings", "arrays[].metrics"):
             found.add(path)
         elif isinstance(item, dict):
             found |= keys(item, f"{path}.")
@@ -74,10 +77,23 @@ def test_header_fields() -> None:
     tensor = TensorHeader("w0", (1, 1, 3), 0.5, 0)
     example = VolumeHeader(
         ImageGrid.from_dimensions((2, 2, 2)),
-        (ArrayHeader("a", "uint8", 1, 0, (0.0,), (1.0,), 0.0, 1.0),),
-        ModelHeader("siren", LatticeHeader((1, 1, 1), 0, 0, 1), (tensor,), (tensor,)),
+        (
+            replace(
+                ArrayHeader("a", "uint8", 1, 0, (0.0,), (1.0,), 0.0, 1.0),
+                residual="wavelet",
+                levels=(0.0, 1.0),
+                exact=(ExactHeader(0.0, (0,)),),
+            ),
+        ),
+        (ModelHeader("siren", LatticeHeader((1, 1, 1), 0, 0, 1), (tensor,), (tensor,), (0,)),),
+        masks=1,
     )
-    assert {row[0].strip("`") for row in rows("field")} == keys(example._to_json())
+    boxed = replace(
+        example.models[0], lattice=BoxesHeader(((0, 0, 0, 2, 2, 2),), 0, 1), graphs=(0, -1, 1)
+    )
+    both = (example, replace(example, models=(boxed,)))
+    real = set().union(*(keys(header._to_json()) for header in both))
+    assert {row[0].strip("`") for row in rows("field")} == real
 
 
 def test_types() -> None:
@@ -89,7 +105,13 @@ def test_types() -> None:
 def test_magic_version_and_sections() -> None:
     stated = {row[0]: row[2] for row in rows("attribute")}
     assert stated == {"`magic`": f"`{sections.MAGIC}`", "`format`": f"`{sections.FORMAT_VERSION}`"}
-    assert [row[0] for row in rows("section")] == ["`header`", "`graphs`", "`weights`"]
+    assert [row[0] for row in rows("section")] == [
+        "`header`",
+        "`graphs`",
+        "`weights`",
+        "`residuals`",
+        "`masks`",
+    ]
 
 
 def test_operators() -> None:
