@@ -43,6 +43,7 @@ _PASSES: tuple[tuple[Triple, Triple, Triple], ...] = (
     ((0, 1, 0), (33, 5, 2), (2, 0, 12)),
     ((0, 0, 1), (31, 6, 0), (2, 0, 10)),
 )
+_HIGHS: list[Triple] = [(z, y, x) for z, y, x in product((0, 1), repeat=3)]
 _OFFSETS = [o for o in product((-1, 0, 1), repeat=3) if any(o)]
 # Kinds of contexts: along how many axes a band holds details, and whether the parent is zero and
 # its neighbours are.
@@ -71,7 +72,7 @@ def _bands(shape: Triple, plan: Sequence[int]) -> Iterator[_Band]:
     yield _Band(len(steps), (0, 0, 0), _box((0, 0, 0), lowest, lowest), None)
     for level in reversed(range(len(steps))):
         step = steps[level]
-        for high in product((0, 1), repeat=3):
+        for high in _HIGHS:
             if not any(high) or any(h > a for h, a in zip(high, step.axes, strict=True)):
                 continue
             parent = None
@@ -133,10 +134,9 @@ class _Surroundings:
         known = {p for p, _, _ in _PASSES[:number]}
         where = tuple(slice(p, None, 2) for p in parity)
         parent, around = self._parent[where], self._around[where]
-        expected = sum(
-            np.int32(weight) * roots
-            for weight, roots in zip(far, (parent, around, self._earlier[where]), strict=True)
-        )
+        expected: Integers = np.zeros(parent.shape, dtype=np.int32)
+        for weight, roots in zip(far, (parent, around, self._earlier[where]), strict=True):
+            expected = expected + np.int32(weight) * roots
         for distance, weight in enumerate(near, 1):
             for offset in _OFFSETS:
                 other = tuple((p + o) % 2 for p, o in zip(parity, offset, strict=True))
@@ -152,7 +152,8 @@ class _Surroundings:
 def _scan(shape: Triple, plan: Sequence[int], statistics: adaptive.Statistics, code: Code) -> None:
     """Have all coefficients coded, from coarse to fine."""
     known = np.zeros(shape, dtype=np.int32)
-    level, earlier = -1, []
+    level = -1
+    earlier: list[NDArray[np.int32]] = []
     for band in _bands(shape, plan):
         if band.level != level:
             level, earlier = band.level, []
@@ -253,12 +254,36 @@ def decode(data: bytes, shape: Triple, dtype: np.dtype[Any]) -> Floats:
     FormatError
         If it is no such stream.
     """
+    if len(data) < _HEADER.size:
+        raise FormatError("a coded layer is cut short")
     mean, step, *centres, steps = _HEADER.unpack_from(data)
     position = _HEADER.size + steps
     plan = data[_HEADER.size : position]
-    stream, statistics = IntegerDecoder(data[position:]), adaptive.Statistics(_KINDS)
-    coefficients = np.zeros(shape, dtype=dtype)
-    shift = np.array([0, *centres]) * _CENTRE_UNIT
+    if not (0 < step < math.inf and math.isfinite(mean) and len(plan) == steps):
+        raise FormatError("the header of a coded layer is damaged")
+    for split in splits(shape, plan):
+        if any(a and n < 2 for a, n in zip(split.axes, split.before, strict=True)):
+            raise FormatError("a coded layer halves axes that it does not have")
+    try:
+        with np.errstate(all="ignore"):
+            values = _decode(IntegerDecoder(data[position:]), shape, plan, np.array([0, *centres]))
+            result = inverse(values.astype(dtype), plan)
+            result *= dtype.type(step)
+            result += dtype.type(mean)
+    except ValueError as error:
+        raise FormatError(f"a coded layer is damaged: {error}") from error
+    if not np.isfinite(result).all():
+        raise FormatError("a coded layer is damaged: it has values that are not finite")
+    return result
+
+
+def _decode(
+    stream: IntegerDecoder, shape: Triple, plan: Sequence[int], centres: Integers
+) -> NDArray[np.float64]:
+    """Coefficients in units of the step."""
+    statistics = adaptive.Statistics(_KINDS)
+    coefficients = np.zeros(shape)
+    shift = centres * _CENTRE_UNIT
 
     def code(where: Box, contexts: Integers) -> Integers:
         integers = statistics.take(stream, contexts)
@@ -268,10 +293,7 @@ def decode(data: bytes, shape: Triple, dtype: np.dtype[Any]) -> Floats:
         return integers
 
     _scan(shape, plan, statistics, code)
-    result = inverse(coefficients, plan)
-    result *= dtype.type(step)
-    result += dtype.type(mean)
-    return result
+    return coefficients
 
 
 def _triple(shape: tuple[int, ...]) -> Triple:
