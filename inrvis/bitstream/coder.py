@@ -102,9 +102,10 @@ class IntegerDecoder:
         if number == 0:
             return np.zeros(0, dtype=np.int64)
         try:
-            return self._coder.decode(_model(counts), number).astype(np.int64)
+            symbols: NDArray[np.int64] = self._coder.decode(_model(counts), number).astype(np.int64)
         except AssertionError as error:
             raise ValueError("the coded stream is damaged") from error
+        return symbols
 
     def take_bits(self, number: int, bits: int) -> NDArray[np.int64]:
         """Decode what ``put_bits`` coded; ValueError as in `take`."""

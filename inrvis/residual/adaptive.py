@@ -55,7 +55,8 @@ def roots(integers: Integers) -> NDArray[np.int32]:
     """Square roots of the magnitudes of ``integers``, the unit of contexts."""
     magnitudes = np.minimum(np.abs(integers), _LARGEST_ROOTED).astype(np.float64)
     # IEEE 754 demands that square roots are rounded correctly.
-    return np.sqrt(magnitudes * _ROOT_UNIT**2).astype(np.int32)
+    result: NDArray[np.int32] = np.sqrt(magnitudes * _ROOT_UNIT**2).astype(np.int32)
+    return result
 
 
 def sizes(expected: Integers) -> NDArray[np.int64]:
@@ -166,25 +167,27 @@ class Statistics:
         ordered = contexts[order]
         ends = np.flatnonzero(np.diff(ordered)) + 1
         for start, stop in pairwise([0, *ends.tolist(), len(order)] if len(order) else []):
-            context = int(ordered[start])
-            while start < stop:
+            context, position = int(ordered[start]), start
+            while position < stop:
                 counts = self._counts(context)
-                end = min(stop, start + self._fresh[context])
-                symbols = code(counts, order[start:end])
+                end = min(stop, position + self._fresh[context])
+                symbols = code(counts, order[position:end])
                 seen = _ONE * np.bincount(symbols, minlength=_SYMBOLS)
                 self._by_context[context] += seen
                 self._by_size[context // self._kinds] += seen
-                self._fresh[context] -= end - start
-                start = end
+                self._fresh[context] -= end - position
+                position = end
 
     def _counts(self, context: int) -> NDArray[np.int64]:
         model = self._models[context]
         if model is None or not self._fresh[context]:
             own, size = self._by_context[context], self._by_size[context // self._kinds]
             total, size_total = int(own.sum()), int(size.sum())
-            for counts, number in ((own, total), (size, size_total)):
-                if number > _MOST * _ONE:
-                    counts >>= 1
+            # In place: both are rows of the tables.
+            if total > _MOST * _ONE:
+                own >>= 1
+            if size_total > _MOST * _ONE:
+                size >>= 1
             model = own + np.maximum(size * (_TRUST_SIZE * _ONE) // size_total, 1)
             self._models[context] = model
             self._fresh[context] = max(_FEWEST_NEW, total // _ONE // _NEW_SHARE)

@@ -33,7 +33,7 @@ _FARTHEST = 3
 
 def _distances(squares: Sequence[int]) -> list[Triple]:
     offsets = product(range(_FARTHEST + 1), repeat=3)
-    chosen = [o for o in offsets if sum(s * s for s in o) in squares]
+    chosen = [(z, y, x) for z, y, x in offsets if z * z + y * y + x * x in squares]
     return sorted(chosen, key=lambda o: (sum(s * s for s in o), o))
 
 
@@ -110,7 +110,7 @@ def classes(shape: Triple, plan: Sequence[int]) -> Iterator[Points]:
     FormatError
         If the plan halves what has no length.
     """
-    levels = []
+    levels: list[tuple[Triple, Triple]] = []
     strides: Triple = (1, 1, 1)
     while any(s < n for s, n in zip(strides, shape, strict=True)):
         mask = plan[len(levels)] if len(levels) < len(plan) else 0
@@ -168,7 +168,9 @@ class Neighbours:
             [(p - q + sign * o) >> a for sign in ((1, -1) if o else (1,))]
             for p, q, o, a in zip(points.parity, parity, offset, points.axes, strict=True)
         ]
-        padded, total = self._padded[parity], None
+        padded = self._padded[parity]
+        total: NDArray[Any] | None = None
+        box: tuple[Any, ...]
         for images in product(*shifts):
             first = [_FARTHEST + shift for shift in images]
             if sample is None:
@@ -176,7 +178,7 @@ class Neighbours:
             else:
                 box = np.ix_(*(s + f for s, f in zip(sample, first, strict=True)))
             total = padded[box] if total is None else total + padded[box]
-        return total
+        return padded if total is None else total
 
     @staticmethod
     def number(offset: Triple) -> int:

@@ -132,14 +132,16 @@ def _join(values: Floats, axis: int) -> Floats:
 def _around_high(low: Floats, number: int) -> Floats:
     """Sums of the two low neighbours of each high sample, mirrored at the end."""
     right = low[1:] if len(low) > number else np.concatenate([low[1:], low[-1:]])
-    return low[:number] + right
+    result: Floats = low[:number] + right
+    return result
 
 
 def _around_low(high: Floats, number: int) -> Floats:
     """Sums of the two high neighbours of each low sample, mirrored at both ends."""
     left = np.concatenate([high[:1], high])[:number]
     right = high if len(high) == number else np.concatenate([high, high[-1:]])
-    return left + right
+    result: Floats = left + right
+    return result
 
 
 def _triple(shape: tuple[int, ...]) -> Triple:
