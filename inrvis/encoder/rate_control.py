@@ -226,6 +226,11 @@ class _Search:
             "ask for a larger one"
         )
 
+    @property
+    def _original(self) -> int:
+        """Bytes of the arrays as they came."""
+        return sum(array.nbytes for array in self.assembly.image.arrays.values())
+
     def _size(self, choice: tuple[NetworkParts, LayerParts]) -> int:
         return self.assembly.size(*choice)
 
@@ -288,12 +293,11 @@ class _Search:
 
     def _first_size(self, psnr_db: float) -> float:
         """Size at which a network may have ``psnr_db``, from a short training at another."""
-        original = sum(array.nbytes for array in self.assembly.image.arrays.values())
-        size = max(_SMALLEST_BYTES, original / 100)
+        size = max(_SMALLEST_BYTES, self._original / 100)
         trial = replace(self.training, seconds=self.training.seconds * _TRIAL_SHARE)
         first = self.assembly.finish(self._fitted(int(size), trial))
         missing = psnr_db - _worst(first) - _TRIAL_DEFICIT_DB / 2
-        return min(size * 2 ** (missing / _DB_PER_DOUBLING), original)
+        return min(size * 2 ** (missing / _DB_PER_DOUBLING), self._original)
 
     def _networks_of(self, psnr_db: float, size: float, start: float) -> Iterator[Encoded]:
         """Files with a network alone, larger and larger until one has ``psnr_db``."""
@@ -301,7 +305,8 @@ class _Search:
             training = self._remaining(1 - _TRIAL_SHARE, start, first=attempt == 0)
             if training is None:
                 return
-            size = max(size, _SMALLEST_BYTES)
+            # Where a quality is out of reach, sizes must not run away.
+            size = min(max(size, _SMALLEST_BYTES), self._original)
             # Weights trained for a somewhat larger file can be rounded coarser, not finer.
             trained = self.encoder.train(size, training)
             encoded = self._coarsest(trained, psnr_db)
