@@ -201,14 +201,14 @@ def brief() -> Any:
 
 @pytest.fixture(scope="session")
 def encoded(tmp_path_factory: pytest.TempPathFactory, brief: Any) -> tuple[Path, Any, Any]:
-    """Return a file of several blocks, made once, its source image, and the result."""
+    """Return a network of several blocks, made once, its source image, and the result."""
     from inrvis.encoder.rate_control import encode_to_target
     from inrvis.sources import from_array
     from inrvis.targets import Ratio
 
     path = tmp_path_factory.mktemp("encoded") / "field.inr"
     image = from_array(analytic_field((24, 33, 40), "float32"), "height", (0.5, 1.0, 2.0))
-    result = encode_to_target(image, path, Ratio(11), brief, device="cpu", seed=3)
+    result = encode_to_target(image, path, Ratio(11), brief, model="siren", device="cpu", seed=3)
     return path, image, result
 
 

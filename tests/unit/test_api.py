@@ -63,7 +63,7 @@ def test_a_numpy_array(field: Field, tmp_path: Path) -> None:
     assert seen
     with inrvis.open(path) as volume:
         metrics = measure(values, volume.decode())
-        assert volume.header.model.parameters == report.parameters
+        assert volume.header.parameters == report.parameters
     assert report.psnr_db == metrics.psnr_db
     assert report.ssim == metrics.ssim
     assert report.max_abs_error == metrics.max_abs_error
@@ -114,6 +114,7 @@ def test_sources_that_cannot_be(source: Any, error: type[Exception], tmp_path: P
         ({"time_budget": 0}, UsageError),
         ({"time_budget": float("nan")}, UsageError),
         ({"device": "abacus"}, UsageError),
+        ({"model": "abacus"}, UsageError),
         ({"arrays": ["other"]}, ArrayNotFoundError),
         ({"knot_spacing": -1}, UsageError),
         ({"knot_spacing": 1000}, UsageError),

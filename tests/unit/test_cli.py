@@ -86,7 +86,7 @@ def test_quiet_is_quiet(source: Path, tmp_path: Path, cli: Callable[..., Any]) -
 def test_a_missed_quality_has_status_1(tmp_path: Path, cli: Callable[..., Any]) -> None:
     noise, path = tmp_path / "noise.npy", tmp_path / "f.inr"
     np.save(noise, np.random.default_rng(0).normal(size=(12, 12, 12)))
-    words = ("--psnr", 90, "--time-budget", 1, "--json", "--quiet", "--device=cpu")
+    words = ("--psnr", 90, "--model=siren", "--time-budget", 1, "--json", "--quiet", "--device=cpu")
     done = cli("encode", noise, "-o", path, *words)
     done.assert_one_line(1)
     report = strict(done.output)
@@ -94,6 +94,87 @@ def test_a_missed_quality_has_status_1(tmp_path: Path, cli: Callable[..., Any]) 
     assert report["psnr_db"] < 90
     assert f"{report['psnr_db']:.2f} dB" in done.errors
     assert path.exists()
+
+
+def test_a_bound_is_kept_and_compared(tmp_path: Path, cli: Callable[..., Any], field: Any) -> None:
+    source, path = tmp_path / "f.npy", tmp_path / "f.inr"
+    values = field((12, 15, 17), "float32")
+    values[3:6, 4:, :7] = np.nan
+    np.save(source, values)
+    words = ("--max-error", 1e-3, "--relative", "--model=none", "--json", "--quiet", "--device=cpu")
+    done = cli("encode", source, "-o", path, *words)
+    assert (done.status, done.errors) == (0, "")
+    report = strict(done.output)
+    assert set(report) == QUALITY | RATE | ENCODE | {"target_met"}
+    assert report["target_met"] is True
+    assert report["target"] == "maximum error 0.001 of the range"
+    assert (report["model"], report["parameters"]) == ("interpolation", 0)
+    bound = 1e-3 * float(np.nanmax(values) - np.nanmin(values))
+    assert 0 < report["max_abs_error"] <= bound
+    checked = cli("compare", source, path, "--max-error", bound, "--json")
+    assert (checked.status, checked.errors) == (0, "")
+    assert strict(checked.output)["max_abs_error"] == report["max_abs_error"]
+    cli("compare", source, path, "--max-error", bound / 2).assert_one_line(1)
+    facts = strict(cli("info", path, "--json").output)
+    assert (facts["model"], facts["models"], facts["parameters"]) == ("interpolation", [], 0)
+    assert facts["arrays"][0]["layer"] == "interpolation"
+    assert facts["arrays"][0]["max_abs_error"] == pytest.approx(report["max_abs_error"], rel=1e-4)
+
+
+def test_bounds_and_sizes_that_cannot_be_are_one_line(
+    tmp_path: Path, watch: Callable[..., Any], field: Any
+) -> None:
+    smooth, rough, integers, tiny = (tmp_path / f"{n}.npy" for n in "abcd")
+    noise = np.random.default_rng(0).normal(size=(20, 20, 20))
+    np.save(smooth, field((20, 20, 20), "float32"))
+    np.save(rough, noise)
+    np.save(integers, (noise * 1e9).astype(np.int64) + 2**60)
+    np.save(tiny, noise * 1e-318)
+    output, words = tmp_path / "f.inr", ["--model=none", "--quiet", "--device=cpu"]
+    commands = [
+        ["encode", smooth, "-o", output, "--max-error", 1e-12, *words],
+        ["encode", rough, "-o", output, "--max-error", 1e-300, *words],
+        ["encode", rough, "-o", output, "--max-error", 1e-14, "--relative", *words],
+        ["encode", integers, "-o", output, "--max-error", 1, *words],
+        ["encode", tiny, "-o", output, "--max-error", 1e-12, "--relative", *words],
+        ["encode", smooth, "-o", output, "--ratio", 1000, *words],
+        ["encode", smooth, "-o", output, "--max-error", 0, *words],
+        ["encode", smooth, "-o", output, "--max-error", "nan", *words],
+        ["encode", smooth, "-o", output, "--max-error", 1, "--model=wavelet", "--quiet"],
+    ]
+    for command, outcome in zip(commands, watch(commands).outcomes, strict=True):
+        assert "Warning" not in outcome.errors, (command, outcome.errors)
+        outcome.assert_one_line(2)
+        assert not output.exists()
+
+
+def test_a_huge_bound_prints_nothing(tmp_path: Path, watch: Callable[..., Any], field: Any) -> None:
+    np.save(tmp_path / "f.npy", field((12, 15, 17), "uint8"))
+    words = ["--max-error", 1e300, "--model=none", "--quiet", "--device=cpu"]
+    (outcome,) = watch([["encode", tmp_path / "f.npy", "-o", tmp_path / "f.inr", *words]]).outcomes
+    assert (outcome.status, outcome.errors) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "layers"),
+    [
+        ("boxes", "siren", [None, None]),
+        ("levels", "interpolation", ["interpolation"]),
+        ("layers", "siren+interpolation+wavelet", ["interpolation", "wavelet"]),
+    ],
+)
+def test_info_of_networks_and_layers(
+    golden: Callable[[str], Path], watch: Callable[..., Any], name: str, model: str, layers: Any
+) -> None:
+    plain, done = watch([["info", golden(name)], ["info", golden(name), "--json"]]).outcomes
+    assert (plain.status, plain.errors, done.status) == (0, "", 0)
+    assert model in plain.output
+    facts = strict(done.output)
+    assert set(facts) >= INFO | QUALITY
+    assert facts["model"] == model
+    assert [array["layer"] for array in facts["arrays"]] == layers
+    assert sum(m["parameters"] for m in facts["models"]) == facts["parameters"]
+    assert (facts["parameters"] > 0) == (name != "levels")
 
 
 def test_info(golden: Callable[[str], Path], cli: Callable[..., Any]) -> None:
@@ -189,12 +270,12 @@ def test_wrong_usage_is_one_line_of_status_2(
 
 
 def test_inputs_that_cannot_be_read(tmp_path: Path, watch: Callable[..., Any]) -> None:
-    text, half, nan = (tmp_path / name for name in ("text.vti", "half.npy", "nan.npy"))
+    text, half, huge = (tmp_path / name for name in ("text.vti", "half.npy", "huge.npy"))
     text.write_text("<VTKFile")
     np.save(half, np.zeros((9, 9, 9)))
     half.write_bytes(half.read_bytes()[:200])
-    np.save(nan, np.full((9, 9, 9), np.nan))
-    sources = [text, half, nan, tmp_path / "missing.nrrd", tmp_path]
+    np.save(huge, np.linspace(-1e308, 1.7e308, 729).reshape(9, 9, 9))
+    sources = [text, half, huge, tmp_path / "missing.nrrd", tmp_path]
     output = tmp_path / "f.inr"
     for outcome in watch(
         [["encode", s, "-o", output, "--ratio", 4, "--quiet"] for s in sources]

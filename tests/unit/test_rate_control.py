@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ def test_a_ratio_is_kept_and_used(
 ) -> None:
     dtype, shape, ratio = case
     path, values = tmp_path / "f.inr", field(shape, dtype)
-    result = encode_to_target(from_array(values), path, Ratio(ratio), brief, device="cpu")
+    result = encode_to_target(
+        from_array(values), path, Ratio(ratio), brief, model="siren", device="cpu"
+    )
     assert result.target_met
     assert ratio <= values.nbytes / path.stat().st_size <= ratio / 0.98
     with inrvis.open(path) as volume:
@@ -43,7 +46,9 @@ def test_a_ratio_is_kept_and_used(
 
 def test_bits_per_value_are_kept_and_used(field: Field, brief: Any, tmp_path: Path) -> None:
     path, values = tmp_path / "f.inr", field((24, 22, 25), "uint16")
-    result = encode_to_target(from_array(values), path, BitRate(4), brief, device="cpu")
+    result = encode_to_target(
+        from_array(values), path, BitRate(4), brief, model="siren", device="cpu"
+    )
     assert result.target_met
     assert 0.98 * 4 <= 8 * path.stat().st_size / values.size <= 4
 
@@ -62,7 +67,9 @@ def test_the_report_is_that_of_the_file(encoded: tuple[Path, Any, Any]) -> None:
 def test_a_quality_is_reached(field: Field, tmp_path: Path, cli: Callable[..., Any]) -> None:
     path, values = tmp_path / "f.inr", field((24, 22, 25), "float32")
     training = TrainingSettings(seconds=0.3, batch=2048)
-    result = encode_to_target(from_array(values), path, Psnr(20), training, device="cpu")
+    result = encode_to_target(
+        from_array(values), path, Psnr(20), training, model="siren", device="cpu"
+    )
     assert result.target_met
     np.save(tmp_path / "f.npy", values)
     checked = cli("compare", tmp_path / "f.npy", path, "--min-psnr", 20)
@@ -72,7 +79,7 @@ def test_a_quality_is_reached(field: Field, tmp_path: Path, cli: Callable[..., A
 def test_a_quality_out_of_reach_is_told(tmp_path: Path, brief: Any) -> None:
     noise = np.random.default_rng(0).normal(size=(16, 16, 16)).astype(np.float32)
     path = tmp_path / "noise.inr"
-    result = encode_to_target(from_array(noise), path, Psnr(90), brief, device="cpu")
+    result = encode_to_target(from_array(noise), path, Psnr(90), brief, model="siren", device="cpu")
     assert not result.target_met
     with inrvis.open(path) as volume:
         achieved = measure(noise, volume.decode()).psnr_db
@@ -90,13 +97,36 @@ def test_a_size_too_small_for_any_network(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_bound_is_refused_while_it_cannot_be_kept(
-    field: Field, tmp_path: Path, brief: Any
+@pytest.mark.parametrize("target", [Ratio(9), Psnr(45), MaxError(0.02, relative=True)])
+def test_auto_is_no_worse_than_layers_alone(
+    field: Field, tmp_path: Path, brief: Any, target: Any
 ) -> None:
-    with pytest.raises(UsageError, match="error"):
-        encode_to_target(
-            from_array(field((16, 16, 16), "uint8")), tmp_path / "f.inr", MaxError(1), brief
-        )
+    image = from_array(field((24, 26, 28), "float32"))
+    psnr_db, size = {}, {}
+    for model in ("auto", "none"):
+        path = tmp_path / f"{model}.inr"
+        result = encode_to_target(image, path, target, brief, model=model, device="cpu")
+        assert result.target_met
+        psnr_db[model] = result.encoded.worst_psnr_db
+        size[model] = path.stat().st_size
+    if isinstance(target, Ratio):
+        assert psnr_db["auto"] >= psnr_db["none"]
+        assert max(size.values()) <= image.arrays["intensity"].nbytes / 9
+    else:
+        assert size["auto"] <= size["none"]
+
+
+def test_auto_takes_a_network_where_layers_do_not_fit(tmp_path: Path, brief: Any) -> None:
+    """Waves everywhere: wavelets need many coefficients, a few sines need none."""
+    z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in (30, 32, 34)], indexing="ij")
+    values = np.sin(9 * x + 7 * y + 5 * z).astype(np.float32)
+    path = tmp_path / "f.inr"
+    training = replace(brief, seconds=2.0)
+    result = encode_to_target(from_array(values), path, Ratio(30), training, device="cpu")
+    assert result.target_met
+    assert path.stat().st_size <= values.nbytes / 30
+    with inrvis.open(path) as volume:
+        assert measure(values, volume.decode()).psnr_db == result.encoded.worst_psnr_db
 
 
 def test_an_output_that_cannot_be_written_is_told_before_the_work(
