@@ -208,7 +208,9 @@ class WaveletEncoder:
         for size in range(1, _CENTRES + 1):
             which = integers == size if size < _CENTRES else integers >= size
             offsets = scaled[which] - integers[which]
-            centres.append(round(float(offsets.mean()) / _CENTRE_UNIT) if offsets.size else 0)
+            centre = round(float(offsets.mean()) / _CENTRE_UNIT) if offsets.size else 0
+            # Few coefficients may all lie beyond what a byte can say.
+            centres.append(min(centre, 127))
         return integers, scaled, centres
 
     def encode(self, step: float) -> bytes:
