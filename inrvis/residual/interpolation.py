@@ -46,9 +46,9 @@ _KINDS = 3 * 2
 # A finer step where points predict many others pays (QoZ: Liu et al. 2022), up to this factor.
 _MOST_REFINED = 4.0
 _REFINEMENT_UNIT = 1 / 16
-_REFINEMENTS = (1.0, 1.1875, 1.375)
+_REFINEMENTS = (19, 22, 26)
 _ROUGHER = (1.4, 2.0, 4.0, math.inf)
-_TRIAL_POINTS = 1 << 20
+_TRIAL_POINTS = 1 << 21
 # Rounding adds to errors; see `encode`.
 _ULPS = 3
 _ATTEMPTS = 3
@@ -158,24 +158,32 @@ def _choose(values: Floats, bound: float, refinement: float | None) -> _Settings
     settings = _Settings(step if integer else 2 * bound, 16, integer, b"")
     part = values[tuple(_middle(n, _trial_side(values.shape)) for n in values.shape)]
 
-    def size(trial: _Settings) -> int:
+    def size(trial: _Settings, *, brief: bool = False) -> int:
         try:
-            return len(_encode(part, trial, math.inf))
+            return len(_encode(part, trial, math.inf, brief=brief))
         except ValueError:
             return part.nbytes
 
     plans = sorted({b""} | {_finest(part, rougher) for rougher in _ROUGHER})
     if len(plans) > 1:
-        settings = min((replace(settings, plan=plan) for plan in plans), key=size)
+        settings = min(
+            (replace(settings, plan=plan) for plan in plans), key=lambda s: size(s, brief=True)
+        )
     if refinement is not None:
         return replace(settings, refinement=round(refinement / _REFINEMENT_UNIT))
-    trials = [replace(settings, refinement=round(r / _REFINEMENT_UNIT)) for r in _REFINEMENTS]
-    return min(trials, key=size)
+    best = size(settings)
+    for refined in _REFINEMENTS:
+        trial = replace(settings, refinement=refined)
+        attempt = size(trial)
+        if attempt >= best:
+            break
+        settings, best = trial, attempt
+    return settings
 
 
 def _trial_side(shape: Sequence[int]) -> int:
     """Largest side of a cube that has few enough points where it reaches into the grid."""
-    side = round(_TRIAL_POINTS ** (1 / 3))
+    side = int(np.cbrt(_TRIAL_POINTS))
     while side < max(shape) and math.prod(min(side + 1, n) for n in shape) <= _TRIAL_POINTS:
         side += 1
     return side
@@ -193,7 +201,7 @@ def _finest(values: Floats, rougher: float) -> bytes:
     return plan[:end]
 
 
-def _encode(values: Floats, settings: _Settings, bound: float) -> bytes:
+def _encode(values: Floats, settings: _Settings, bound: float, *, brief: bool = False) -> bytes:
     """Code values; ValueError if an error is larger than ``bound``, or a difference too large."""
     first = values.dtype.type(values.flat[0])
     if settings.integer:
@@ -202,7 +210,7 @@ def _encode(values: Floats, settings: _Settings, bound: float) -> bytes:
     grid.flat[0] = values.flat[0]
     roots = np.zeros(values.shape, dtype=np.int32)
     stream, statistics = IntegerEncoder(), adaptive.Statistics(_KINDS)
-    predictor, level = Predictor(stream), -1
+    predictor, level = Predictor(stream, brief), -1
     for points in classes(_triple(values.shape), settings.plan):
         if points.level != level:
             level = points.level

@@ -18,7 +18,8 @@ _UNIT = 1 / 256
 _LARGEST = 2000
 # Classes with fewer points have weights of no choice.
 _FEWEST = 300
-_SAMPLES = 50_000
+# Points looked at to fit a class, and those of them used: where all is flat there is no news.
+_LOOKED_AT, _SAMPLES = 48_000, 16_000
 _ROUNDS = 3
 # Tables of the coder for the differences of weights.
 _TABLES = (152, 160, 168, 176)
@@ -75,9 +76,12 @@ class Predictor:
     ----------
     stream : IntegerEncoder or IntegerDecoder
         Where weights go to or come from.
+    brief : bool
+        Whether to save time and fit weights for few neighbours alone.
     """
 
     stream: IntegerEncoder | IntegerDecoder
+    brief: bool = False
     _before: dict[tuple[Triple, Triple], Weights] = field(default_factory=dict)
 
     def fit(self, neighbours: Neighbours, values: Floats, step: float) -> Weights:
@@ -92,44 +96,49 @@ class Predictor:
         step : float
             In which the differences will be coded.
         """
-        assert isinstance(self.stream, IntegerEncoder)
+        stream = self.stream
+        if not isinstance(stream, IntegerEncoder):
+            raise TypeError("weights are fitted where a stream is written")
         points = neighbours.points
         weights = base = self._known_weights(points)[_BEFORE]
         if points.size >= _FEWEST and len(points.known) > 1:
-            system = _system(neighbours, values, step)
             few = np.array([offset in FEW_OFFSETS for offset in points.known[1:]])
+            used = few if self.brief else np.ones_like(few)
+            system = _system(neighbours, used, values, step)
             choices = list(self._known_weights(points))
             costs = [system.bits(weights) for weights in choices]
-            for chosen in (few, np.ones_like(few)):
+            for chosen in (few,) if self.brief else (few, used):
                 fitted = np.where(chosen, system.fit(chosen), base * 0)
                 choices.append(fitted)
                 table = _best_table((fitted - base)[chosen])
                 costs.append(system.bits(fitted) + _bits((fitted - base)[chosen], table))
             choice = int(np.argmin(costs))
             weights = choices[choice]
-            self.stream.put_bits(np.array([choice]), 2)
+            stream.put_bits(np.array([choice]), 2)
             if choice >= _FEW:
                 differences = (weights - base)[few if choice == _FEW else slice(None)]
                 table = _best_table(differences)
-                self.stream.put_bits(np.array([table]), 2)
-                self.stream.put(differences, _TABLES[table])
+                stream.put_bits(np.array([table]), 2)
+                stream.put(differences, _TABLES[table])
             self._before[points.axes, points.parity] = weights
         return weights
 
     def take(self, points: Points) -> Weights:
         """Decode the weights for ``points``; ValueError if they are not there."""
-        assert isinstance(self.stream, IntegerDecoder)
+        stream = self.stream
+        if not isinstance(stream, IntegerDecoder):
+            raise TypeError("weights are taken where a stream is read")
         default, weights = self._known_weights(points)
         if points.size >= _FEWEST and len(points.known) > 1:
-            choice = int(self.stream.take_bits(1, 2)[0])
+            choice = int(stream.take_bits(1, 2)[0])
             if choice == _DEFAULT:
                 weights = default
             elif choice >= _FEW:
                 coded = np.array(
                     [choice == _ALL or offset in FEW_OFFSETS for offset in points.known[1:]]
                 )
-                table = _TABLES[int(self.stream.take_bits(1, 2)[0])]
-                taken = self.stream.take(int(coded.sum()), table)
+                table = _TABLES[int(stream.take_bits(1, 2)[0])]
+                taken = stream.take(int(coded.sum()), table)
                 base, weights = weights, np.zeros_like(weights)
                 weights[coded] = base[coded] + taken
             self._before[points.axes, points.parity] = weights
@@ -172,18 +181,26 @@ def _mean(neighbours: Neighbours, offset: Triple, sample: Sample | None = None) 
     return result
 
 
-def _system(neighbours: Neighbours, values: Floats, step: float) -> _System:
+def _system(
+    neighbours: Neighbours, used: NDArray[np.bool_], values: Floats, step: float
+) -> _System:
     points = neighbours.points
     stride = 1
-    while points.size // stride**3 > _SAMPLES:
+    while points.size // stride**3 > _LOOKED_AT:
         stride += 1
     z, y, x = (np.arange(0, n, min(stride, n)) for n in points.counts)
-    means = [_mean(neighbours, offset, (z, y, x)).ravel() for offset in points.known]
-    columns = np.stack(means[1:]).astype(np.float64) - means[0]
-    target = values[np.ix_(z, y, x)].ravel().astype(np.float64) - means[0]
+    nearest = _mean(neighbours, points.known[0], (z, y, x)).ravel()
+    target = values[np.ix_(z, y, x)].ravel() - nearest
+    columns = np.zeros((len(used), len(target)), dtype=target.dtype)
+    for column, offset, wanted in zip(columns, points.known[1:], used, strict=True):
+        if wanted:
+            column[...] = _mean(neighbours, offset, (z, y, x)).ravel() - nearest
+    (varied,) = np.nonzero(np.abs(target) + np.abs(columns).sum(axis=0))
+    rows = varied[:: max(len(varied) // _SAMPLES, 1)] if len(varied) else np.array([0])
+    share = target.size / points.size * len(rows) / max(len(varied), 1)
+    target, columns = target[rows].astype(np.float64), columns[:, rows].astype(np.float64)
     # Squares of large values would overflow.
     scale = 1 / max(float(np.abs(target).max()), float(np.abs(columns).max()), 1e-300)
-    share = target.size / points.size
     return _System(target * scale, columns * scale, share, step * scale)
 
 
