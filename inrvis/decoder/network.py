@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inrvis.container.header import ArrayHeader
 from inrvis.container.volume_file import StoredModel
 from inrvis.decoder.blocks import Boxes, Positions, blocks_of
-from inrvis.decoder.sessions import Device, Graph
+from inrvis.decoder.sessions import Device, Graph, require_provider
 from inrvis.errors import GraphError
 
 # Evaluations a call, so that the activations of a layer stay in the cache of one core.
@@ -212,6 +212,8 @@ class Networks:
         channels: int,
         device: Device,
     ) -> None:
+        # A file of coded layers alone makes no session that would notice.
+        require_provider(device)
         self._networks = [Network(model, dimensions, device) for model in models]
         self._channels = channels
 

@@ -14,6 +14,10 @@ from inrvis.container.graphs import check_graph
 from inrvis.errors import DeviceError, GraphError, UsageError
 
 Device = Literal["auto", "cpu", "cuda"]
+_NO_CUDA = (
+    "CUDA was asked for, but ONNX Runtime cannot use it here: install onnxruntime-gpu and an "
+    "NVIDIA driver, or ask for the device auto"
+)
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -21,6 +25,12 @@ def check_device(device: str) -> None:
     """Raise UsageError unless ``device`` is auto, cpu or cuda."""
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"unknown device {device!r}: choose auto, cpu or cuda")
+
+
+def require_provider(device: str) -> None:
+    """Raise DeviceError if CUDA is demanded and ONNX Runtime has no provider for it."""
+    if device == "cuda" and _PROVIDERS["cuda"] not in onnxruntime.get_available_providers():
+        raise DeviceError(_NO_CUDA)
 
 
 def _options() -> onnxruntime.SessionOptions:
@@ -72,10 +82,7 @@ class Graph:
             "cuda" if self._session.get_providers()[0] == _PROVIDERS["cuda"] else "cpu"
         )
         if device == "cuda" and self.device != "cuda":
-            raise DeviceError(
-                "CUDA was asked for, but ONNX Runtime cannot use it here: install "
-                "onnxruntime-gpu and an NVIDIA driver, or ask for the device auto"
-            )
+            raise DeviceError(_NO_CUDA)
 
     def __call__(self, feeds: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """Run on ``feeds`` and return the first output."""

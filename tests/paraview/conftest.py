@@ -94,7 +94,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
         },
         time=2.5,
     )
-    inrvis.encode(image, made.volume, target=inrvis.Ratio(8), preset="fast", time_budget=4, seed=0)
+    inrvis.encode(
+        image, made.volume, target=inrvis.Ratio(8), model="siren", preset="fast", time_budget=4
+    )
     _rewrite(made.volume, made.without_time, times=[])
     _rewrite(made.volume, made.later, times=[4.5])
     _rewrite(made.volume, made.elsewhere, grid={**GRID.to_json(), "spacing": [1.0, 1.0, 1.0]})
