@@ -4,6 +4,8 @@ VENV        := .venv
 DECODE_VENV := .venv-decode
 PYTHON      := $(VENV)/bin/python
 BUILD       := build/cmake
+# A worker for each core, with a thread each: the tests' volumes are too small for more.
+PYTEST      := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadgroup
 
 INPUTS := pyproject.toml constraints.txt scripts/make-venv.sh
 
@@ -46,11 +48,11 @@ demo: env ## encode a real volume, open it in ParaView, write a picture and a ta
 
 .PHONY: test
 test: env lint test-install ## every check and every test
-	@$(PYTHON) -m pytest
+	@$(PYTEST)
 
 .PHONY: test-unit
 test-unit: env ## the tests that start neither ParaView nor a window
-	@$(PYTHON) -m pytest -m "not paraview and not gui"
+	@$(PYTEST) -m "not paraview and not gui"
 
 .PHONY: test-no-torch
 test-no-torch: $(DECODE_VENV)/.up-to-date ## decode where torch is not installed

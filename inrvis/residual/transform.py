@@ -8,6 +8,7 @@ coefficients is nearly the best.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,9 @@ def plan_splits(values: Floats, rougher: float = 2.0) -> tuple[int, ...]:
     ``rougher`` cuts half-way: measured from 1.3 to 4, two is best or next to it on all volumes.
     """
     plan: list[int] = []
-    low = values
+    # Squares of huge values would be infinite; those of the tiniest may as well be zero.
+    largest = np.abs(values).max()
+    low = values / largest if largest >= np.finfo(values.dtype).tiny else values
     while True:
         rough = [
             float(np.square(np.diff(low, axis=axis)).mean()) if low.shape[axis] >= _SHORTEST
@@ -70,7 +73,9 @@ def plan_splits(values: Floats, rougher: float = 2.0) -> tuple[int, ...]:
         ]  # fmt: skip
         if min(rough) == math.inf:
             return tuple(plan)
-        chosen = [r <= rougher * min(rough) and r < math.inf for r in rough]
+        # Values that do not vary at all make the limit infinity times zero: no number.
+        limit = rougher * min(rough) if rougher < math.inf else sys.float_info.max
+        chosen = [r <= limit for r in rough]
         plan.append(4 * chosen[0] + 2 * chosen[1] + chosen[2])
         for axis in range(3):
             if chosen[axis]:
