@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
-from vtkmodules.util.vtkAlgorithm import VTKPythonAlgorithmBase
 from vtkmodules.vtkCommonDataModel import vtkDataObject, vtkImageData, vtkPartitionedDataSet
 
-import inrvis
 from inrvis import sources
 from inrvis.errors import InrvisError, UsageError
 from inrvis.sources import Image
-from inrvis.targets import Target
-from inrvis_paraview.messages import Messages
-
-ModelName = Literal["auto", "siren", "fourier", "sci", "none"]
-MODELS: tuple[ModelName, ...] = ("auto", "siren", "fourier", "sci", "none")
-PRESETS = ("fast", "balanced", "best")
-DEVICES = ("auto", "cpu", "cuda")
-TARGETS = ("ratio", "bits", "psnr", "error", "relative")
+from inrvis_paraview import ranks
+from inrvis_paraview.encoding import EncodingAlgorithm
 
 
-class _AbortedError(Exception):
-    """The user stopped the encoding."""
-
-
-class INRWriteHelper(VTKPythonAlgorithmBase):
+class INRWriteHelper(EncodingAlgorithm):
     """Encodes the pieces that all ranks hold into one file.
 
     ParaView's ``vtkParallelSerialWriter`` runs it on every rank before it gathers anything, with
@@ -37,131 +25,30 @@ class INRWriteHelper(VTKPythonAlgorithmBase):
 
     def __init__(self) -> None:
         super().__init__(
+            "INR Writer",
             nInputPorts=1,
             nOutputPorts=1,
             inputType="vtkPartitionedDataSet",
             outputType="vtkPartitionedDataSet",
         )
         self._path = ""
-        self._target, self._value = "ratio", 100.0
-        self._model: ModelName = "auto"
-        self._preset, self._device = "balanced", "auto"
-        self._time_budget, self._seed = 0.0, 0
-        self._messages = Messages("INR Writer")
-
-    # ------------------------------------------------------------ properties
 
     def SetFileName(self, path: str | None) -> None:
         self._set("_path", path or "")
 
-    def SetTarget(self, target: int) -> None:
-        self._choose("_target", "Target", target, TARGETS)
-
-    def SetValue(self, value: float) -> None:
-        self._set("_value", value)
-
-    def SetModel(self, model: int) -> None:
-        self._choose("_model", "Model", model, MODELS)
-
-    def SetPreset(self, preset: int) -> None:
-        self._choose("_preset", "Preset", preset, PRESETS)
-
-    def SetTimeBudget(self, seconds: float) -> None:
-        self._set("_time_budget", seconds)
-
-    def SetDevice(self, device: int) -> None:
-        self._choose("_device", "Device", device, DEVICES)
-
-    def SetSeed(self, seed: int) -> None:
-        self._set("_seed", seed)
-
-    def _set(self, name: str, value: Any) -> None:
-        if getattr(self, name) != value:
-            setattr(self, name, value)
-            self.Modified()
-
-    def _choose(self, name: str, label: str, number: int, choices: tuple[str, ...]) -> None:
-        if not 0 <= number < len(choices):
-            self._messages.warning(
-                f"{label} must be from 0 to {len(choices) - 1}, not {number}; 0 is used"
-            )
-            number = 0
-        self._set(name, choices[number])
-
-    # ------------------------------------------------------------ pipeline
-
     def RequestData(self, _request: Any, inputs: Any, _outputs: Any) -> int:
-        communicator = _communicator()
-        root = communicator is None or communicator.rank == 0
-        error = ""
         try:
-            pieces = _pieces(vtkPartitionedDataSet.GetData(inputs[0], 0))
-        except InrvisError as problem:
-            pieces, error = [], str(problem)
-        gathered = (
-            [(pieces, error)] if communicator is None else communicator.gather((pieces, error))
-        )
-        if root:
-            error = next((text for _, text in gathered if text), "")
-            if not error:
-                error = self._write([piece for own, _ in gathered for piece in own])
-        if communicator is not None:
+            gathered = ranks.gather(lambda: _pieces(vtkPartitionedDataSet.GetData(inputs[0], 0)))
+            pieces = [piece for own in gathered for piece in own]
             # No rank goes on, perhaps to read the file, before it is there.
-            error = communicator.bcast(error)
-        if error:
-            if root:
-                self._messages.forget()
-                self._messages.error(error)
-            self._messages.silence_pipeline(self.GetExecutive())
-        return int(not error)
-
-    def _write(self, pieces: list[Image]) -> str:
-        """Encode, and return what went wrong."""
-        try:
-            report = inrvis.encode(
-                sources.join(pieces),
-                self._path,
-                target=self._promise(),
-                model=self._model,
-                preset=self._preset,
-                time_budget=self._time_budget or None,
-                device=self._device,
-                seed=self._seed,
-                progress=self._progress,
-            )
+            ranks.by_first(lambda: self._encode(sources.join(pieces), self._path))
         except InrvisError as error:
-            return str(error)
-        except MemoryError:
-            return "not enough memory to encode; save a part of the image"
-        except _AbortedError:
-            self.SetAbortExecute(0)
-            return "stopped; nothing was written"
-        # The other ranks wait for word: what nobody foresaw must not leave them waiting.
-        except Exception as error:  # noqa: BLE001
-            return f"{type(error).__name__}: {error}"
-        if not report.target_met:
-            self._messages.warning(
-                f"the target, {report.target}, was missed: {report.psnr_db:.2f} dB is the best "
-                f"found, kept in {self._path}"
-            )
-        return ""
-
-    def _promise(self) -> Target:
-        match self._target:
-            case "bits":
-                return inrvis.BitRate(self._value)
-            case "psnr":
-                return inrvis.Psnr(self._value)
-            case "error":
-                return inrvis.MaxError(self._value)
-            case "relative":
-                return inrvis.MaxError(self._value, relative=True)
-        return inrvis.Ratio(self._value)
-
-    def _progress(self, progress: Any) -> None:
-        self.UpdateProgress(progress.fraction)
-        if self.GetAbortExecute():
-            raise _AbortedError
+            if ranks.is_first():
+                self._messages.forget()
+                self._messages.error(str(error))
+            self._messages.silence_pipeline(self.GetExecutive())
+            return 0
+        return 1
 
 
 def _pieces(data: vtkPartitionedDataSet) -> list[Image]:
@@ -181,14 +68,3 @@ def _pieces(data: vtkPartitionedDataSet) -> list[Image]:
             image = Image(image.grid, image.arrays, float(data.GetInformation().Get(key)))
         images.append(image)
     return images
-
-
-def _communicator() -> Any:
-    """Communicator of all ranks; None where there is only one."""
-    try:
-        from mpi4py import MPI
-    except ImportError:
-        return None
-    if not MPI.Is_initialized() or MPI.COMM_WORLD.size == 1:
-        return None
-    return MPI.COMM_WORLD
