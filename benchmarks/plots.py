@@ -11,6 +11,8 @@ _STYLES = {
     "sperr": ("SPERR", "tab:blue"),
     "tthresh": ("TTHRESH", "tab:purple"),
     "inrvis": ("inrvis", "tab:red"),
+    "inrvis_layers": ("inrvis, layers alone", "tab:pink"),
+    "inrvis_network": ("inrvis, network alone", "tab:brown"),
 }
 _DECIBELS = (20.0, 60.0)
 

@@ -1,10 +1,13 @@
 """Our files against those of SZ3, ZFP, SPERR and TTHRESH, at equal quality, on the same arrays.
 
 Usage: python -m benchmarks.volume_rate_distortion FOLDER NAME... [--psnr DB...] [--max-error E...]
-       [--time-budget SECONDS] [--no-ours] [--tthresh PATH] [--out NAME] [--plots DIR]
+       [--model NAME] [--time-budget SECONDS] [--no-ours] [--tthresh PATH] [--peers NAME]
+       [--out NAME] [--plots DIR]
 
 NAME is a file of FOLDER without `.vti`, or NAME:ARRAY; the first array is taken by default. Each
 peer's best configuration and setting are searched for every target (`benchmarks.peer_search`).
+Without a time budget we train the steps of the preset, so that the load of the machine changes
+our seconds and not our bytes.
 Everything runs in processes of its own; results are saved after every step, and what is there
 already from the same sources is not repeated.
 """
@@ -38,6 +41,9 @@ from benchmarks.peers import Peer, peers
 from benchmarks.provenance import ROOT, save
 
 KINDS = ("psnr", "max_error")
+# What our files are called by the model that was asked for.
+OURS = {"auto": "inrvis", "none": "inrvis_layers", "siren": "inrvis_network"}
+PEERS = ("sz3", "zfp", "sperr", "tthresh")
 _PEER_SOURCES = ("missing.py", "peer_search.py", "peers.py")
 
 
@@ -72,8 +78,9 @@ def main() -> None:
     # The record names the module, not where it lies.
     sys.argv[0] = "-m benchmarks.volume_rate_distortion"
     results = _earlier(arguments.out)
+    measured = _earlier(arguments.peers) if arguments.peers else {}
     for name in arguments.names:
-        entry = results.setdefault(name, {})
+        entry: Record = results.setdefault(name, measured.get(name, {}))
         with tempfile.TemporaryDirectory() as folder:
             file, _, array = name.partition(":")
             path = arguments.folder / f"{file}.vti"
@@ -104,7 +111,7 @@ def table(results: Record) -> list[str]:
     """Lines of Markdown: bytes of every codec at every target, and ours over the best peer's."""
     codecs = [
         name
-        for name in ("sz3", "zfp", "sperr", "tthresh", "inrvis")
+        for name in (*PEERS, *OURS.values())
         if any(name in entry.get("codecs", {}) for entry in results.values())
     ]
     lines = [
@@ -126,13 +133,16 @@ def _target(kind: str, key: str) -> str:
 
 def _row(rows: Record) -> str:
     cells = [f"{r['encoded_bytes']:,}" if "encoded_bytes" in r else "–" for r in rows.values()]
-    ours = rows.get("inrvis", {})
-    reached = {c: r for c, r in rows.items() if c != "inrvis" and "encoded_bytes" in r}
+    reached = {c: r for c, r in rows.items() if c in PEERS and "encoded_bytes" in r}
     if not reached:
         return " | ".join([*cells, "–", "–", "–"])
     best = min(reached, key=lambda c: reached[c]["encoded_bytes"])
-    fair = ours.get("target_met") and "encoded_bytes" in ours
-    ratio = f"{ours['encoded_bytes'] / reached[best]['encoded_bytes']:.2f}" if fair else "–"
+    fair = [
+        r["encoded_bytes"]
+        for c, r in rows.items()
+        if c not in PEERS and r.get("target_met") and "encoded_bytes" in r
+    ]
+    ratio = f"{min(fair) / reached[best]['encoded_bytes']:.2f}" if fair else "–"
     return " | ".join([*cells, best, f"{reached[best]['bits_per_value']:.4f}", ratio])
 
 
@@ -171,14 +181,17 @@ def _add_ours(
     keep: Callable[[], None],
 ) -> None:
     source = _source("inrvis")
-    codec = entry.setdefault("codecs", {}).setdefault("inrvis", {})
+    codec = entry.setdefault("codecs", {}).setdefault(OURS[arguments.model], {})
     wanted = Targets.missing(arguments, codec, source)
     for kind, target in wanted:
         words = ["--psnr", f"{target:g}"]
         if kind == "max_error":
             words = ["--max-error", f"{target:g}", "--relative"]
-        words += ["--preset", arguments.preset, "--seed", str(arguments.seed)]
-        words += ["--time-budget", f"{arguments.time_budget:g}"]
+        words += ["--model", arguments.model, "--seed", str(arguments.seed)]
+        if arguments.time_budget is None:
+            words += ["--preset", arguments.preset]
+        else:
+            words += ["--time-budget", f"{arguments.time_budget:g}"]
         record = _encode(volume, path, words)
         codec.setdefault(kind, {})[f"{target:g}"] = record | {"source": source}
         keep()
@@ -250,11 +263,13 @@ def _arguments() -> argparse.Namespace:
     add: Any = parser.add_argument
     add("--psnr", type=float, nargs="*", default=[30, 35, 40], metavar="DB")
     add("--max-error", type=float, nargs="*", default=[1e-2, 1e-3, 1e-4], metavar="E")
-    add("--time-budget", type=float, default=600, metavar="SECONDS", help="of each of our files")
+    add("--model", choices=OURS, default="auto", help="of our files")
+    add("--time-budget", type=float, metavar="SECONDS", help="of each of our files, by the clock")
     add("--preset", default="balanced")
     add("--seed", type=int, default=0)
     add("--ours", action=argparse.BooleanOptionalAction, default=True)
     add("--tthresh", type=_program, metavar="PATH", help="TTHRESH's program")
+    add("--peers", metavar="NAME", help="results that hold the peers' already")
     add("--again", action="store_true", help="repeat what is there already")
     add("--plots", type=Path, metavar="DIR", help="write curves as pictures")
     add("--out", default="volume_rate_distortion", metavar="NAME")
