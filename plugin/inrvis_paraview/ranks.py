@@ -40,7 +40,8 @@ def by_first(work: Callable[[], T]) -> T:
     value, error = _attempt(work) if is_first() else (None, None)
     if world is not None:
         value, error = world.bcast((value, error))
-    return _result(value, error)
+    result: T = _result(value, error)
+    return result
 
 
 def _attempt(work: Callable[[], T]) -> tuple[T | None, InrvisError | None]:
