@@ -54,6 +54,14 @@ test: env lint test-install ## every check and every test
 test-unit: env ## the tests that start neither ParaView nor a window
 	@$(PYTEST) -m "not paraview and not gui"
 
+.PHONY: test-paraview
+test-paraview: env ## the tests that start ParaView's programs
+	@$(PYTEST) -m "paraview or gui"
+
+.PHONY: test-paraview-next
+test-paraview-next: ## the same in a Debian 13 of its own, with ParaView 5.13 (root, slow)
+	@SUITE=trixie scripts/check-fresh-debian.sh test-paraview
+
 .PHONY: test-no-torch
 test-no-torch: $(DECODE_VENV)/.up-to-date ## decode where torch is not installed
 	@! $(DECODE_VENV)/bin/python -c 'import torch' 2>/dev/null \

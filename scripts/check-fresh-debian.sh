@@ -70,6 +70,12 @@ cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 for source in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources; do
     [[ ! -s $source ]] || cp --parents "$source" "$root"
 done
+# The host's sources name its own release.
+host_suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+if [[ -n $host_suite && $host_suite != "$suite" ]]; then
+    find "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d -type f \
+        -exec sed -i "s/\b$host_suite\b/$suite/g" {} +
+fi
 [[ ! -e $root/etc/apt/sources.list.d/debian.sources ]] || : >"$root/etc/apt/sources.list"
 apt-config dump Acquire 2>/dev/null |
     grep -E '^Acquire::(Check-Valid-Until|Check-Date|https?::Proxy) ' \
