@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from inrvis.metrics import Metrics, bits_per_value, compression_ratio
 from inrvis.targets import Target
 
 if TYPE_CHECKING:
+    from inrvis.decoder.series import Series
     from inrvis.decoder.sessions import Device
     from inrvis.decoder.volume import Volume
     from inrvis.encoder.settings import ModelChoice
@@ -75,33 +76,48 @@ class EncodeReport:
         return values
 
 
+@overload
+def open(path: str | os.PathLike[str], *, time_index: int, device: Device = ...) -> Volume: ...
+@overload
+def open(
+    path: str | os.PathLike[str], *, time_index: None = None, device: Device = ...
+) -> Volume | Series: ...
 def open(  # noqa: A001
-    path: str | os.PathLike[str], *, device: Device = "auto"
-) -> Volume:
+    path: str | os.PathLike[str], *, time_index: int | None = None, device: Device = "auto"
+) -> Volume | Series:
     """Open an `.inr` file for decoding.
 
     Parameters
     ----------
     path : path
         The file.
+    time_index : int, optional
+        Open this step of a series, counted from 0; of a file of one volume, 0 is the volume.
     device : {"auto", "cpu", "cuda"}
         Where to decode; auto takes CUDA where ONNX Runtime can use it.
 
     Returns
     -------
-    Volume
-        A context manager.
+    Volume or Series
+        A context manager. A file of several time steps is a `Series` unless a step is named:
+        ``series.times``, ``len(series)``, and ``series[k]``, a `Volume`.
 
     Raises
     ------
     FormatError
         If it is not a sound `.inr` file.
+    UsageError
+        If there is no such step.
     DeviceError
         If CUDA was demanded and cannot be used.
     """
+    from inrvis.container.series_file import read_kind
+    from inrvis.decoder.series import Series
     from inrvis.decoder.volume import Volume
 
-    return Volume(path, device)
+    if time_index is not None:
+        return Volume(path, device, time_index)
+    return Series(path, device) if read_kind(path) == "series" else Volume(path, device)
 
 
 def encode(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import inrvis
@@ -22,6 +21,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("original")
     parser.add_argument("file", metavar="FILE.inr")
     parser.add_argument("--array", metavar="NAME", help="compare this array only")
+    parser.add_argument(
+        "--time-index", type=int, default=0, metavar="K", help="time step of a series, from 0"
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--dimensions", type=int, nargs=3, metavar=("NX", "NY", "NZ"))
     parser.add_argument("--dtype", help="type of a raw original")
@@ -32,7 +34,10 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the metrics; status 1 if a check fails."""
-    with inrvis.open(arguments.file, device=arguments.device) as volume:
+    with inrvis.open(
+        arguments.file, time_index=arguments.time_index, device=arguments.device
+    ) as volume:
+        encoded_bytes = volume.encoded_bytes
         names = [volume.array(arguments.array).name] if arguments.array else list(volume.arrays)
         image = sources.read(
             arguments.original,
@@ -52,7 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
         if original.shape != values.shape:
             raise UsageError(f"array {name!r} has another number of components in the original")
         arrays[name] = measure(original, values)
-    encoded_bytes = Path(arguments.file).stat().st_size
     original_bytes = sum(array.nbytes for array in image.arrays.values())
     number = sum(array.size for array in image.arrays.values())
     facts: dict[str, Any] = {

@@ -8,7 +8,6 @@ from typing import Any
 
 import inrvis
 from inrvis.cli.output import ProgressBar
-from inrvis.errors import UsageError
 from inrvis.sources.image import Image
 from inrvis.writers import check_output, write_image
 
@@ -22,7 +21,9 @@ def add_parser(subparsers: Any) -> None:
         "-o", "--output", required=True, metavar="OUT.vti", help=".vti, or .npy for a single array"
     )
     parser.add_argument("--array", action="append", dest="arrays", metavar="NAME")
-    parser.add_argument("--time-index", type=int, default=0, metavar="K")
+    parser.add_argument(
+        "--time-index", type=int, default=0, metavar="K", help="time step of a series, from 0"
+    )
     parser.add_argument("--extent", type=int, nargs=6, metavar=("X0", "X1", "Y0", "Y1", "Z0", "Z1"))
     parser.add_argument("--stride", type=int, default=1)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -31,12 +32,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Decode and write."""
-    with inrvis.open(arguments.file, device=arguments.device) as volume:
-        steps = max(1, len(volume.times))
-        if not 0 <= arguments.time_index < steps:
-            raise UsageError(
-                f"{arguments.file} has {steps} time step(s); --time-index must be 0..{steps - 1}"
-            )
+    with inrvis.open(
+        arguments.file, time_index=arguments.time_index, device=arguments.device
+    ) as volume:
         names = arguments.arrays or list(volume.arrays)
         check_output(Path(arguments.output), len(names))
         with ProgressBar(arguments.quiet) as bar:
@@ -44,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
                 names, extent=arguments.extent, stride=arguments.stride, progress=bar.fraction
             )
         grid = volume.grid.subgrid(arguments.extent, arguments.stride)
-        time = volume.times[arguments.time_index] if volume.times else None
+        time = volume.times[0] if volume.times else None
     image = Image(grid, dict(zip(names, decoded, strict=True)), time)
     write_image(image, Path(arguments.output))
     return 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from inrvis.cli.output import lines, to_json
 from inrvis.container.sections import FORMAT_VERSION
-from inrvis.container.volume_file import read_volume
+from inrvis.container.series_file import read_kind, read_series, read_step, read_step_headers
 from inrvis.metrics import bits_per_value, compression_ratio
 
 
@@ -22,16 +23,22 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the facts of a file."""
-    stored = read_volume(Path(arguments.file))
+    path = Path(arguments.file)
+    series, kind = read_series(path), read_kind(path)
+    steps = max(1, len(series.header.times))
+    # Of a series the last step speaks for the network: it is what the next one starts from.
+    stored = read_step(path, steps - 1)
     header = stored.header
-    values = header.grid.number_of_points * header.channels
+    original_bytes = steps * header.original_bytes
+    values = steps * header.grid.number_of_points * header.channels
     worst: dict[str, float] = {}
-    for array in header.arrays:
+    headers = read_step_headers(path)
+    for array in chain.from_iterable(step.arrays for step in headers):
         for name, value in array.metrics.items():
             pick = min if name in ("psnr_db", "ssim") else max
             worst[name] = pick(worst.get(name, value), value)
     facts: dict[str, Any] = {
-        "kind": "volume",
+        "kind": kind,
         "format": FORMAT_VERSION,
         "dimensions": list(header.grid.dimensions),
         "spacing": list(header.grid.spacing),
@@ -48,13 +55,13 @@ def run(arguments: argparse.Namespace) -> int:
             }
             for a in header.arrays
         ],
-        "times": list(header.times),
+        "times": list(series.header.times),
         "model": header.model_name,
         "parameters": header.parameters,
-        "encoded_bytes": stored.encoded_bytes,
-        "original_bytes": header.original_bytes,
-        "compression_ratio": compression_ratio(header.original_bytes, stored.encoded_bytes),
-        "bits_per_value": bits_per_value(stored.encoded_bytes, values),
+        "encoded_bytes": series.encoded_bytes,
+        "original_bytes": original_bytes,
+        "compression_ratio": compression_ratio(original_bytes, series.encoded_bytes),
+        "bits_per_value": bits_per_value(series.encoded_bytes, values),
         **worst,
         "models": [
             {

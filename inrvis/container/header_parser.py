@@ -40,7 +40,7 @@ from inrvis.errors import FormatError, LimitError
 from inrvis.grid import ImageGrid
 
 
-class _Fields:
+class Fields:
     """Typed access to a JSON object from an untrusted file."""
 
     def __init__(self, value: Any, where: str) -> None:
@@ -55,6 +55,7 @@ class _Fields:
         return value
 
     def text(self, key: str) -> str:
+        """Return a text of 1 to 1024 characters."""
         value: str = self._get(key, str)
         # Half of a surrogate pair is no text: it could not be printed.
         if not 0 < len(value) <= 1024 or any("\ud800" <= c <= "\udfff" for c in value):
@@ -62,6 +63,7 @@ class _Fields:
         return value
 
     def integer(self, key: str, low: int, high: int) -> int:
+        """Return an integer from ``low`` to ``high``."""
         value: int = self._get(key, int)
         if not low <= value <= high:
             raise LimitError(
@@ -70,9 +72,11 @@ class _Fields:
         return value
 
     def has(self, key: str) -> bool:
+        """Whether there is such a field."""
         return key in self._value
 
     def integers(self, key: str, count: int | None, low: int, high: int) -> tuple[int, ...]:
+        """Return a list of ``count`` integers (None: any number) from ``low`` to ``high``."""
         value = self.items(key, MAX_CHANNELS if count is None else count)
         if (count is not None and len(value) != count) or any(
             type(v) is not int or not low <= v <= high for v in value
@@ -81,32 +85,38 @@ class _Fields:
         return tuple(value)
 
     def number(self, key: str) -> float:
-        return _finite(self._get(key, (int, float)), f"{self._where}.{key}")
+        """Return a finite number."""
+        return finite(self._get(key, (int, float)), f"{self._where}.{key}")
 
     def mapping(self, key: str) -> dict[str, Any]:
+        """Return an object."""
         value: dict[str, Any] = self._get(key, dict)
         return value
 
     def items(self, key: str, most: int) -> list[Any]:
+        """Return a list of at most ``most`` items."""
         value: list[Any] = self._get(key, list)
         if len(value) > most:
             raise LimitError(f"the file's header lists {len(value)} {self._where}.{key}")
         return value
 
     def numbers(self, key: str, count: int) -> tuple[float, ...]:
+        """Return a list of ``count`` finite numbers."""
         value = self.items(key, count)
         if len(value) != count:
             raise FormatError(f"the file's header is malformed: {self._where}.{key}")
-        return tuple(_finite(v, f"{self._where}.{key}") for v in value)
+        return tuple(finite(v, f"{self._where}.{key}") for v in value)
 
     def triple(self, key: str, high: int) -> tuple[int, int, int]:
+        """Return three integers from 1 to ``high``."""
         value = self.items(key, 3)
         if len(value) != 3 or any(type(v) is not int or not 1 <= v <= high for v in value):
             raise FormatError(f"the file's header is malformed: {self._where}.{key}")
         return value[0], value[1], value[2]
 
 
-def _finite(value: Any, where: str) -> float:
+def finite(value: Any, where: str) -> float:
+    """Return a number of an untrusted file; FormatError if it is none, or not finite."""
     try:
         number = float(value) if type(value) in (int, float) else math.nan
     except OverflowError:  # JSON knows integers of any size
@@ -114,6 +124,20 @@ def _finite(value: Any, where: str) -> float:
     if not math.isfinite(number):
         raise FormatError(f"the file's header is malformed: {where}")
     return number
+
+
+def parse_root(data: bytes) -> Fields:
+    """JSON object of a header.
+
+    Raises
+    ------
+    FormatError
+        If it is none.
+    """
+    try:
+        return Fields(json.loads(data), "header")
+    except (ValueError, RecursionError) as error:
+        raise FormatError("the file's header is not JSON") from error
 
 
 def parse_header(data: bytes) -> VolumeHeader:
@@ -126,10 +150,7 @@ def parse_header(data: bytes) -> VolumeHeader:
     LimitError
         If it claims more than any file may.
     """
-    try:
-        root = _Fields(json.loads(data), "header")
-    except (ValueError, RecursionError) as error:
-        raise FormatError("the file's header is not JSON") from error
+    root = parse_root(data)
     if (kind := root.text("kind")) != "volume":
         raise FormatError(f"the file holds a {kind!r}, which this inrvis cannot open; update it")
     grid = ImageGrid.from_json(root.mapping("grid"))
@@ -141,7 +162,7 @@ def parse_header(data: bytes) -> VolumeHeader:
     arrays = tuple(_parse_array(a, masks) for a in root.items("arrays", MAX_ARRAYS))
     channels = _check_channels(arrays)
     models = tuple(
-        _parse_model(_Fields(m, "model"), grid, channels) for m in root.items("models", MAX_MODELS)
+        _parse_model(Fields(m, "model"), grid, channels) for m in root.items("models", MAX_MODELS)
     )
     _check_what_gives(arrays, models)
     parameters = sum(model.parameters for model in models)
@@ -153,18 +174,18 @@ def parse_header(data: bytes) -> VolumeHeader:
         arrays=arrays,
         models=models,
         masks=masks,
-        times=tuple(_finite(t, "times") for t in times),
+        times=tuple(finite(t, "times") for t in times),
         encoding=root.mapping("encoding"),
     )
 
 
 def _parse_array(value: Any, masks: int) -> ArrayHeader:
-    fields = _Fields(value, "array")
+    fields = Fields(value, "array")
     dtype = fields.text("dtype")
     if dtype not in DTYPES:
         raise FormatError(f"the file's header names the unknown type {dtype!r}")
     components = fields.integer("components", 1, MAX_CHANNELS)
-    metrics = _Fields(fields.mapping("metrics"), "metrics")
+    metrics = Fields(fields.mapping("metrics"), "metrics")
     low, high = fields.number("low"), fields.number("high")
     least, most = _limits(dtype)
     if not least <= low <= high <= most:
@@ -203,12 +224,12 @@ def _parse_exact(value: Any, components: int, masks: int, dtype: str) -> ExactHe
         number = float(value[0])
     else:
         number = _value(value[0], dtype, "array.exact")
-    fields = _Fields({"masks": value[1]}, "exact")
+    fields = Fields({"masks": value[1]}, "exact")
     return ExactHeader(number, fields.integers("masks", components, -1, masks - 1))
 
 
 def _value(value: Any, dtype: str, where: str) -> float:
-    number = _finite(value, where)
+    number = finite(value, where)
     least, most = _limits(dtype)
     # The limits of 64-bit integers are no doubles: 2**63 lies within them only once rounded.
     if not least <= number <= most or (
@@ -260,7 +281,7 @@ def _check_what_gives(arrays: tuple[ArrayHeader, ...], models: tuple[ModelHeader
             raise FormatError("the file's header is malformed: array.levels")
 
 
-def _parse_model(fields: _Fields, grid: ImageGrid, channels: int) -> ModelHeader:
+def _parse_model(fields: Fields, grid: ImageGrid, channels: int) -> ModelHeader:
     trunk = tuple(_parse_tensor(t) for t in fields.items("trunk", MAX_TENSORS))
     head = tuple(_parse_tensor(t) for t in fields.items("head", MAX_TENSORS))
     if len({tensor.name for tensor in (*trunk, *head)}) != len(trunk) + len(head):
@@ -268,7 +289,7 @@ def _parse_model(fields: _Fields, grid: ImageGrid, channels: int) -> ModelHeader
     trunk_graph, interpolate_graph, head_graph = fields.integers("graphs", 3, -1, MAX_MODELS * 3)
     model = ModelHeader(
         name=fields.text("name"),
-        lattice=_parse_lattice(_Fields(fields.mapping("lattice"), "lattice"), grid),
+        lattice=_parse_lattice(Fields(fields.mapping("lattice"), "lattice"), grid),
         trunk=trunk,
         head=head,
         channels=fields.integers("channels", None, 0, channels - 1),
@@ -289,7 +310,7 @@ def _parse_model(fields: _Fields, grid: ImageGrid, channels: int) -> ModelHeader
     return model
 
 
-def _parse_lattice(fields: _Fields, grid: ImageGrid) -> LatticeHeader | BoxesHeader:
+def _parse_lattice(fields: Fields, grid: ImageGrid) -> LatticeHeader | BoxesHeader:
     features = fields.integer("features", 1, MAX_FEATURES)
     overlap = fields.integer("overlap", 0, MAX_OVERLAP)
     if not fields.has("boxes"):
@@ -303,7 +324,7 @@ def _parse_lattice(fields: _Fields, grid: ImageGrid) -> LatticeHeader | BoxesHea
         return lattice
     boxes = []
     for item in fields.items("boxes", MAX_BOXES):
-        x, y, z, nx, ny, nz = _Fields({"box": item}, "lattice").integers("box", 6, 0, 1 << 31)
+        x, y, z, nx, ny, nz = Fields({"box": item}, "lattice").integers("box", 6, 0, 1 << 31)
         for first, size, voxels in zip((x, y, z), (nx, ny, nz), grid.dimensions, strict=True):
             if size < 1 or first + size > voxels:
                 raise FormatError("the file's header claims a block outside its volume")
@@ -327,7 +348,7 @@ def _check_blocks(lattice: LatticeHeader, grid: ImageGrid) -> None:
 def _parse_tensor(value: Any) -> TensorHeader:
     if not isinstance(value, list) or len(value) != 4 or not isinstance(value[1], list):
         raise FormatError("the file's header is malformed: a tensor")
-    fields = _Fields(dict(zip(("name", "shape", "step", "table"), value, strict=True)), "tensor")
+    fields = Fields(dict(zip(("name", "shape", "step", "table"), value, strict=True)), "tensor")
     shape = fields.items("shape", 4)
     if any(type(n) is not int or not 1 <= n <= MAX_SIDE for n in shape):
         raise FormatError("the file's header is malformed: a tensor's shape")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -99,8 +101,40 @@ def _write_section(file: h5py.File, name: str, data: bytes) -> None:
     file[name].attrs["crc32"] = np.uint32(zlib.crc32(data))
 
 
-def read_sections(path: str | os.PathLike[str]) -> dict[str, bytes]:
-    """Read every section of an `.inr` file and check it.
+class SectionReader:
+    """Sections of an open file, each read and checked when it is asked for.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The file.
+    source : Path
+        Its path, for messages.
+    file_bytes : int
+        Its size.
+    """
+
+    def __init__(self, file: h5py.File, source: Path, file_bytes: int) -> None:
+        _check_version(file, source)
+        self._file, self._source, self.file_bytes = file, source, file_bytes
+        self.names = frozenset(file)
+
+    def read(self, name: str) -> bytes:
+        """Bytes of a section.
+
+        Raises
+        ------
+        FormatError
+            If it is not there, or not what was written.
+        """
+        if name not in self.names:
+            raise FormatError(f"{self._source} has no section {name!r}")
+        return _read_section(self._file, name, self._source, self.file_bytes)
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str], data: bytes | None = None) -> Iterator[SectionReader]:
+    """Open an `.inr` file, or one that is in memory as ``data``, to read some of its sections.
 
     Raises
     ------
@@ -109,12 +143,12 @@ def read_sections(path: str | os.PathLike[str]) -> dict[str, bytes]:
         which).
     """
     source = Path(path)
-    if source.is_dir():
+    if data is None and source.is_dir():
         raise FormatError(f"{source} is a folder, not an .inr file")
     try:
-        with h5py.File(source, "r") as file:
-            _check_version(file, source)
-            return {name: _read_section(file, name, source) for name in file}
+        with h5py.File(source if data is None else io.BytesIO(data), "r") as file:
+            size = source.stat().st_size if data is None else len(data)
+            yield SectionReader(file, source, size)
     except FileNotFoundError as error:
         raise FormatError(f"{source} does not exist") from error
     except PermissionError as error:
@@ -125,6 +159,12 @@ def read_sections(path: str | os.PathLike[str]) -> dict[str, bytes]:
             f"{source} is not a complete .inr file: it is cut short, damaged, or "
             "of another kind; copy or encode it again"
         ) from error
+
+
+def read_sections(path: str | os.PathLike[str], data: bytes | None = None) -> dict[str, bytes]:
+    """Read every section of an `.inr` file and check it; see :func:`opened`."""
+    with opened(path, data) as file:
+        return {name: file.read(name) for name in sorted(file.names)}
 
 
 def _check_version(file: h5py.File, source: Path) -> None:
@@ -139,7 +179,7 @@ def _check_version(file: h5py.File, source: Path) -> None:
         )
 
 
-def _read_section(file: h5py.File, name: str, source: Path) -> bytes:
+def _read_section(file: h5py.File, name: str, source: Path, file_bytes: int) -> bytes:
     # A link out of the file would let it name any file of the reader's; hard links cannot.
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
         raise FormatError(f"{source}: section {name!r} is a link")
@@ -149,7 +189,7 @@ def _read_section(file: h5py.File, name: str, source: Path) -> bytes:
     if dataset.chunks is not None or dataset.external or dataset.is_virtual:
         raise FormatError(f"{source}: section {name!r} is not stored plainly")
     # A dataset may claim any size; the file's own size bounds what plain storage can hold.
-    if dataset.size > min(MAX_SECTION_BYTES, source.stat().st_size):
+    if dataset.size > min(MAX_SECTION_BYTES, file_bytes):
         raise LimitError(f"{source}: section {name!r} claims {dataset.size} bytes")
     data: bytes = dataset[()].tobytes()
     if zlib.crc32(data) != int(dataset.attrs["crc32"]):

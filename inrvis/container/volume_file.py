@@ -98,12 +98,12 @@ def volume_image(header: VolumeHeader, contents: Contents) -> bytes:
     """Return the whole file of a volume."""
     sections = {"header": deflate(header.to_bytes())}
     if header.models:
-        sections["graphs"] = deflate(_join(contents.graphs))
+        sections["graphs"] = join_graphs(contents.graphs)
         sections["weights"] = code_weights(header, contents.tensors)
     if contents.residuals:
-        sections["residuals"] = _join(contents.residuals)
+        sections["residuals"] = join(contents.residuals)
     if contents.masks:
-        sections["masks"] = _join(contents.masks)
+        sections["masks"] = join(contents.masks)
     return file_image(sections)
 
 
@@ -117,9 +117,37 @@ def read_volume(path: str | os.PathLike[str]) -> StoredVolume:
     """
     sections = read_sections(path)
     header = parse_header(inflate(_section(sections, "header", path), "header"))
+    graphs = split_graphs(_section(sections, "graphs", path)) if header.models else []
+    return unpack_volume(header, graphs, sections, path, Path(path).stat().st_size)
+
+
+def unpack_volume(
+    header: VolumeHeader,
+    graphs: Sequence[bytes],
+    sections: Mapping[str, bytes],
+    path: str | os.PathLike[str],
+    encoded_bytes: int,
+) -> StoredVolume:
+    """Decode the weights of a volume and share out its streams.
+
+    Parameters
+    ----------
+    graphs : sequence of bytes
+        ONNX models, which the header names by number.
+    sections : mapping
+        The sections ``weights``, ``residuals`` and ``masks``, as far as there are any.
+    path : path
+        The file, for messages.
+    encoded_bytes : int
+        What the volume takes in it.
+
+    Raises
+    ------
+    FormatError
+        If the sections do not hold what the header says.
+    """
     models: tuple[StoredModel, ...] = ()
     if header.models:
-        graphs = _split(inflate(_section(sections, "graphs", path), "graphs"), "graphs")
         weights = _read_weights(header, _section(sections, "weights", path), path)
         models = tuple(
             _stored_model(model, graphs, integers)
@@ -128,8 +156,8 @@ def read_volume(path: str | os.PathLike[str]) -> StoredVolume:
     chunks = number_of_chunks(header.grid.dimensions)
     coded = [array for array in header.arrays if array.residual]
     wanted = chunks * sum(array.components for array in coded)
-    residuals = _split(sections.get("residuals", b""), "residuals", wanted)
-    masks = _split(sections.get("masks", b""), "masks", chunks * header.masks)
+    residuals = split(sections.get("residuals", b""), "residuals", wanted)
+    masks = split(sections.get("masks", b""), "masks", chunks * header.masks)
     layers = iter(residuals)
     return StoredVolume(
         header,
@@ -139,8 +167,18 @@ def read_volume(path: str | os.PathLike[str]) -> StoredVolume:
             for array in coded
         },
         tuple(tuple(masks[i : i + chunks]) for i in range(0, len(masks), chunks)),
-        Path(path).stat().st_size,
+        encoded_bytes,
     )
+
+
+def split_graphs(section: bytes) -> list[bytes]:
+    """ONNX models of a section ``graphs``."""
+    return split(inflate(section, "graphs"), "graphs")
+
+
+def join_graphs(graphs: Sequence[bytes]) -> bytes:
+    """Section ``graphs`` of ONNX models."""
+    return deflate(join(graphs))
 
 
 def _section(sections: Mapping[str, bytes], name: str, path: str | os.PathLike[str]) -> bytes:
@@ -204,11 +242,12 @@ def _stored_model(
     )
 
 
-def _join(records: Sequence[bytes]) -> bytes:
+def join(records: Sequence[bytes]) -> bytes:
+    """Section of records."""
     return b"".join(struct.pack("<I", len(record)) + record for record in records)
 
 
-def _split(data: bytes, what: str, number: int | None = None) -> list[bytes]:
+def split(data: bytes, what: str, number: int | None = None) -> list[bytes]:
     """Records of a section; FormatError if it does not consist of ``number`` of them."""
     records, position = [], 0
     while position < len(data):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from inrvis import residual
 from inrvis.bitstream.masks import decode_mask
 from inrvis.container.header import ArrayHeader, VolumeHeader
-from inrvis.container.volume_file import read_volume
+from inrvis.container.series_file import read_step
 from inrvis.decoder.layers import ChunkCache, Chunks, Layer, chunk_order, trilinear
 from inrvis.decoder.network import Networks
 from inrvis.decoder.sessions import Device, check_device, cores
@@ -31,22 +31,30 @@ _WAVE = 4096
 
 
 class Volume:
-    """An open volume; made by :func:`inrvis.open`.
+    """An open volume, or one step of a series; made by :func:`inrvis.open`.
 
     Attributes
     ----------
+    path : str
+        The file.
+    time_index : int
+        Number of the step in its file; 0 in a file of one volume.
     grid : ImageGrid
         Extent, spacing, origin and direction of the whole volume.
     header : VolumeHeader
         All that the file says of itself.
     device : {"cpu", "cuda"}
         The device that really decodes.
+    encoded_bytes : int
+        Size of the file; of a step of a series, its equal share of it.
     """
 
-    def __init__(self, path: str | os.PathLike[str], device: Device = "auto") -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], device: Device = "auto", time_index: int = 0
+    ) -> None:
         check_device(device)
-        self.path = os.fspath(path)
-        stored = read_volume(self.path)
+        self.path, self.time_index = os.fspath(path), time_index
+        stored = read_step(self.path, time_index)
         self.header: VolumeHeader = stored.header
         self.grid: ImageGrid = stored.header.grid
         self.encoded_bytes = stored.encoded_bytes

@@ -129,7 +129,7 @@ class Series:
     def _open(self, version: _Version, device: Device) -> Volume:
         key = (version, device)
         if key not in self._volumes:
-            self._volumes[key] = inrvis.open(version.path, device=device)
+            self._volumes[key] = inrvis.open(version.path, time_index=0, device=device)
             if len(self._volumes) > _OPEN_VOLUMES:
                 self._volumes.popitem(last=False)[1].close()
         self._volumes.move_to_end(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from bisect import bisect_right
 from dataclasses import replace
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from inrvis.bitstream import IntegerDecoder, IntegerEncoder, counts, reach, tables
-from inrvis.container import graphs, header, sections
+from inrvis.container import graphs, header, sections, series_file
 from inrvis.container.header import (
     ArrayHeader,
     BoxesHeader,
@@ -58,7 +59,7 @@ def keys(value: Any, where: str = "") -> set[str]:
 
 def test_limits() -> None:
     stated = {m[1]: int(m[2]) for m in re.finditer(r"\| `(MAX_\w+)` \| (\d+) (?=\|)", FORMAT)}
-    modules = (graphs, header, sections, tables)
+    modules = (graphs, header, sections, series_file, tables)
     real = {
         name: value
         for module in modules
@@ -94,6 +95,17 @@ def test_header_fields() -> None:
     both = (example, replace(example, models=(boxed,)))
     real = set().union(*(keys(header._to_json()) for header in both))
     assert {row[0].strip("`") for row in rows("field")} == real
+
+
+def test_fields_and_sections_of_a_series() -> None:
+    one = series_file.SeriesHeader(
+        ImageGrid.from_dimensions((2, 2, 2)), (series_file.StepArray("a", "uint8", 1),), (0.0,)
+    )
+    real = {key for key in keys(json.loads(one.to_bytes())) if not key.startswith("grid.")}
+    assert {row[0].strip("`") for row in rows("field of a series")} == real | {"grid"}
+    stated = [row[0] for row in rows("section of a series")]
+    assert stated == ["`header`", "`graphs`", "`step_K`"]
+    assert series_file._name(12) == "step_12"
 
 
 def test_types() -> None:
