@@ -8,11 +8,21 @@ from dataclasses import dataclass
 
 from inrvis.errors import ArrayNotFoundError, UsageError
 
-__all__ = ["Cell", "Parameter", "find_cell", "nearest_cell", "number", "sort_values"]
+__all__ = [
+    "Cell",
+    "Parameter",
+    "find_cell",
+    "nearest_cell",
+    "number",
+    "sort_values",
+    "time_parameter",
+]
 
 # Azimuths go round: 350 degrees are near 10. A table says so by reaching round most of a circle.
 _CIRCLE_DEG = 360.0
 _AZIMUTHS = ("phi", "azimuth")
+# Names of the parameter that is time, the best first.
+_TIMES = ("time", "t", "timestep", "time_step", "step")
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,12 @@ def sort_values(values: Iterable[str]) -> tuple[str, ...]:
     if any(n is None for n in numbers.values()):
         return distinct
     return tuple(sorted(distinct, key=lambda value: (numbers[value], value)))
+
+
+def time_parameter(parameters: Sequence[Parameter]) -> Parameter | None:
+    """The parameter that is time, by its name; None where none is, or its values are texts."""
+    named = {p.name.lower(): p for p in reversed(parameters) if p.numbers}
+    return next((named[name] for name in _TIMES if name in named), None)
 
 
 def find_cell(

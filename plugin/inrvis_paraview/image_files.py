@@ -1,0 +1,51 @@
+"""The file of an image reader, opened when needed and again when it changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inrvis.decoder.sessions import Device
+from inrvis.errors import FormatError, UsageError
+
+if TYPE_CHECKING:
+    from inrvis.decoder.images import Images
+
+
+class ImageFile:
+    """Keeps one database open, until another path, device or content is asked for."""
+
+    def __init__(self) -> None:
+        self._key: tuple[str, Device, int, int] | None = None
+        self._images: Images | None = None
+
+    def open(self, path: str, device: Device) -> Images:
+        """The open database.
+
+        Raises
+        ------
+        UsageError
+            If there is no path, or the device is not available.
+        FormatError
+            If the file cannot be read.
+        """
+        # A reader of either kind is asked about every file; only one of images needs all this.
+        from inrvis.decoder.images import Images
+
+        if not path:
+            raise UsageError("no file is chosen; set FileName")
+        try:
+            stat = Path(path).stat()
+        except (OSError, ValueError) as error:
+            raise FormatError(f"{path} cannot be read: {error}; check the path") from error
+        key = (path, device, stat.st_mtime_ns, stat.st_size)
+        if self._images is None or key != self._key:
+            self.close()
+            self._images, self._key = Images(path, device), key
+        return self._images
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._images is not None:
+            self._images.close()
+        self._images, self._key = None, None
