@@ -5,11 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inrvis.container.series_file import read_kind
 from inrvis.decoder.sessions import Device
-from inrvis.errors import FormatError, UsageError
+from inrvis.errors import FormatError, InrvisError, UsageError
 
 if TYPE_CHECKING:
     from inrvis.decoder.images import Images
+
+
+def holds_images(path: str) -> bool:
+    """Whether a file is a database of images; False for any other, sound or not."""
+    try:
+        return read_kind(path) == "images"
+    except (InrvisError, OSError):
+        return False
 
 
 class ImageFile:

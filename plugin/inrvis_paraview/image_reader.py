@@ -12,12 +12,11 @@ from vtkmodules.util.vtkAlgorithm import VTKPythonAlgorithmBase
 from vtkmodules.vtkCommonCore import vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkDataObject, vtkImageData
 
-from inrvis.container.series_file import read_kind
 from inrvis.decoder.sessions import Device
 from inrvis.errors import InrvisError, UsageError
 from inrvis.grid import ImageGrid
 from inrvis.parameters import Cell, Parameter, nearest_cell, number, time_parameter
-from inrvis_paraview.image_files import ImageFile
+from inrvis_paraview.image_files import ImageFile, holds_images
 from inrvis_paraview.images import (
     add_point_array,
     announce_grid,
@@ -42,13 +41,6 @@ ARRAY = "Pixels"
 _SLOTS = 8
 
 
-def _can_read(path: str) -> bool:
-    try:
-        return read_kind(path) == "images"
-    except (InrvisError, OSError):
-        return False
-
-
 class INRImageReader(VTKPythonAlgorithmBase):
     """Source of a vtkImageData: the image of a database at chosen values of its parameters.
 
@@ -70,7 +62,7 @@ class INRImageReader(VTKPythonAlgorithmBase):
     # ------------------------------------------------------------ properties
 
     def CanReadFile(self, path: str) -> int:
-        return int(_can_read(path))
+        return int(holds_images(path))
 
     def SetFileName(self, path: str | None) -> None:
         if (path or "") != self._path:

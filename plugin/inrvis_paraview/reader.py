@@ -13,6 +13,7 @@ from vtkmodules.vtkCommonDataModel import vtkDataObject, vtkImageData
 from inrvis.decoder.sessions import Device
 from inrvis.decoder.volume import Layers, Volume
 from inrvis.errors import InrvisError
+from inrvis_paraview.image_files import holds_images
 from inrvis_paraview.images import (
     add_point_array,
     announce_grid,
@@ -51,6 +52,10 @@ class INRReader(VTKPythonAlgorithmBase):
         self._messages = Messages("INR Reader")
 
     # ------------------------------------------------------------ properties
+
+    def CanReadFile(self, path: str) -> int:
+        # Damaged files are taken, too: opening them says what is wrong.
+        return int(not holds_images(path))
 
     def AddFileName(self, path: str | None) -> None:
         if path:
