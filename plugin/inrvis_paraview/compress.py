@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vtkmodules.vtkCommonDataModel import vtkImageData
-from vtkmodules.vtkCommonExecutionModel import vtkExtentTranslator, vtkStreamingDemandDrivenPipeline
+from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
 
 from inrvis import sources
 from inrvis.api import EncodeReport
@@ -22,6 +22,7 @@ from inrvis_paraview import ranks
 from inrvis_paraview.columns import column, metric_columns
 from inrvis_paraview.encoding import EncodingAlgorithm
 from inrvis_paraview.images import add_point_array, requested_extent, requested_time, set_grid
+from inrvis_paraview.pieces import overlap, own_part, point_pieces
 
 LAYERS: tuple[Layers, ...] = ("all", "base")
 _KEYS = vtkStreamingDemandDrivenPipeline
@@ -86,7 +87,7 @@ class NeuralCompress(EncodingAlgorithm):
     def RequestUpdateExtent(self, _request: Any, inputs: Any, outputs: Any) -> int:
         wanted = outputs.GetInformationObject(0)
         source = inputs[0].GetInformationObject(0)
-        source.Set(_KEYS.UPDATE_EXTENT(), _own_part(wanted, source), 6)
+        source.Set(_KEYS.UPDATE_EXTENT(), own_part(wanted, source), 6)
         return 1
 
     def RequestData(self, _request: Any, inputs: Any, outputs: Any) -> int:
@@ -118,7 +119,7 @@ class NeuralCompress(EncodingAlgorithm):
             self._encoded, self._encoded_for = None, key
             self._messages.forget()
             try:
-                pieces = [p for own in ranks.gather(lambda: _pieces(source)) for p in own]
+                pieces = [p for own in ranks.gather(lambda: point_pieces(source)) for p in own]
                 self._encoded = _opened(*ranks.by_first(lambda: self._file(pieces)))
             except InrvisError as error:
                 # Kept: a view that draws again must not start anew what was stopped.
@@ -145,7 +146,7 @@ class NeuralCompress(EncodingAlgorithm):
             column("model", [report.model]),
         ):
             image.GetFieldData().AddArray(array)
-        extent = _overlap(wanted, source.GetExtent())
+        extent = overlap(wanted, source.GetExtent())
         set_grid(image, volume.grid, extent)
         if extent is None:
             return
@@ -164,40 +165,3 @@ def _opened(data: bytes, report: EncodeReport) -> _Encoded:
         path = Path(folder) / "compressed.inr"
         path.write_bytes(data)
         return _Encoded(Volume(path), report)
-
-
-def _pieces(image: vtkImageData) -> list[Image]:
-    """The image of this rank, if it has points."""
-    if image.GetNumberOfPoints() == 0:
-        return []
-    if image.GetPointData().GetNumberOfArrays() == 0 and image.GetCellData().GetNumberOfArrays():
-        raise UsageError("the image has values on cells only: use Cell Data to Point Data first")
-    return [sources.from_vtk(image)]
-
-
-def _own_part(wanted: Any, source: Any) -> tuple[int, ...]:
-    """Extent to ask the input for: this rank's part of the whole, and what is wanted of it."""
-    translator = vtkExtentTranslator()
-    translator.SetWholeExtent(source.Get(_KEYS.WHOLE_EXTENT()))
-    translator.SetPiece(max(wanted.Get(_KEYS.UPDATE_PIECE_NUMBER()), 0))
-    translator.SetNumberOfPieces(max(wanted.Get(_KEYS.UPDATE_NUMBER_OF_PIECES()), 1))
-    translator.SetGhostLevel(0)
-    translator.PieceToExtent()
-    own = tuple(translator.GetExtent())
-    extent = requested_extent(wanted)
-    if extent is None:
-        return own
-    if any(own[2 * i] > own[2 * i + 1] for i in range(3)):
-        return extent
-    pairs = zip(own, extent, strict=True)
-    return tuple(max(pair) if i % 2 else min(pair) for i, pair in enumerate(pairs))
-
-
-def _overlap(wanted: Extent | None, available: tuple[int, ...]) -> Extent | None:
-    if wanted is None:
-        return None
-    x0, x1, y0, y1, z0, z1 = (
-        min(pair) if i % 2 else max(pair)
-        for i, pair in enumerate(zip(wanted, available, strict=True))
-    )
-    return (x0, x1, y0, y1, z0, z1) if x0 <= x1 and y0 <= y1 and z0 <= z1 else None

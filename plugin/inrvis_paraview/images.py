@@ -67,10 +67,15 @@ def add_point_array(image: vtkImageData, name: str, values: NDArray[Any]) -> Non
     The first one becomes the active scalars.
     """
     rows = values.reshape(-1) if values.ndim == 3 else values.reshape(-1, values.shape[3])
-    # The VTK array holds a reference to the numpy array, so the memory lives as long as it does.
-    array = numpy_to_vtk(rows, deep=False)
-    array.SetName(name)
     data = image.GetPointData()
-    data.AddArray(array)
+    data.AddArray(named_array(name, rows))
     if data.GetScalars() is None:
         data.SetActiveScalars(name)
+
+
+def named_array(name: str, values: NDArray[Any]) -> Any:
+    """VTK array of values of shape (n,) or (n, components), without copying them."""
+    # The VTK array holds a reference to the numpy array, so the memory lives as long as it does.
+    array = numpy_to_vtk(values, deep=False)
+    array.SetName(name)
+    return array

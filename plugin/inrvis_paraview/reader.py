@@ -12,7 +12,7 @@ from vtkmodules.vtkCommonDataModel import vtkDataObject, vtkImageData
 
 from inrvis.decoder.sessions import Device
 from inrvis.decoder.volume import Layers, Volume
-from inrvis.errors import InrvisError
+from inrvis.errors import InrvisError, UsageError
 from inrvis_paraview.image_files import holds_images
 from inrvis_paraview.images import (
     add_point_array,
@@ -110,6 +110,14 @@ class INRReader(VTKPythonAlgorithmBase):
 
     def GetDecodeDevice(self) -> str:
         return self._decoded_on
+
+    def volume_at(self, time: float | None) -> tuple[Volume, list[str]]:
+        """Volume of the time step shown at `time`, and the chosen arrays; for Neural Resample."""
+        if not self._steps:
+            raise UsageError("the INR Reader has no file that can be read")
+        step = step_at(self._steps, time)
+        volume = self._series.volume(step.facts.path, self._device)
+        return volume, [name for name in volume.arrays if self._arrays.ArrayIsEnabled(name)]
 
     # ------------------------------------------------------------ pipeline
 
