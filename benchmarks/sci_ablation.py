@@ -35,9 +35,8 @@ from inrvis.encoder.training import Trainer
 from inrvis.encoder.volume import Trained, VolumeEncoder
 from inrvis.sources import Image
 
-_PAPER = SciSettings(
-    allocation="size_over_concentration", spectrum=PartitionSettings(remove_mean=False)
-)
+# The paper's parts, with quantised weights.
+_PAPER = replace(SciSettings.paper(), as_published=False)
 _CENTRED = replace(_PAPER, spectrum=PartitionSettings(remove_mean=True))
 ROWS = {
     "full": _PAPER,
@@ -50,9 +49,7 @@ ROWS = {
     "equal": replace(_PAPER, allocation="equal"),
     "full, no mean": _CENTRED,
     "by size, no mean": replace(_CENTRED, allocation="size"),
-    "by size, 8 blocks": replace(
-        _PAPER, allocation="size", spectrum=PartitionSettings(most_blocks=8)
-    ),
+    "default": SciSettings(),
 }
 # By the paper's count: the source's bytes over those of the weights alone.
 _PROFILE_RATIOS = (64, 256)
@@ -129,8 +126,9 @@ def compare_profiles(image: Image, seconds: float, times: float, seed: int) -> d
     original = sum(array.nbytes for array in image.arrays.values())
     results: dict[str, Any] = {}
     for ratio in _PROFILE_RATIOS:
-        published = replace(_PAPER, as_published=True)
-        paper = encode_as_published(assembly, published, original // ratio, seconds * times, seed)
+        paper = encode_as_published(
+            assembly, SciSettings.paper(), original // ratio, seconds * times, seed
+        )
         _say(f"{ratio}: paper", paper)
         own = encode(assembly, SciSettings(), paper["encoded_bytes"], seconds, seed)
         _say(f"{ratio}: default", own)

@@ -52,7 +52,6 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--allocation",
         choices=("size_over_concentration", "size", "concentration", "equal"),
-        default="size_over_concentration",
         help="sci: what a block's parameters are proportional to",
     )
     group.add_argument("--funnel", type=float, metavar="FR", help="sci: ratio of the funnel")
@@ -80,12 +79,13 @@ def model_of(arguments: argparse.Namespace) -> Any:
                 width=arguments.width,
             ),
         )
-    return SciSettings(
+    return replace(
+        SciSettings.paper() if published else SciSettings(),
         partition=arguments.partition,
         spectrum=PartitionSettings(**_given(most_blocks=arguments.blocks)),
-        allocation=arguments.allocation,
-        as_published=published,
-        **_given(layers=arguments.layers, ratio=arguments.funnel),
+        **_given(
+            allocation=arguments.allocation, layers=arguments.layers, ratio=arguments.funnel
+        ),
     )
 
 

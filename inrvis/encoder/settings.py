@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 from inrvis.container.header import LatticeHeader
@@ -55,6 +57,18 @@ class SirenSettings:
     def lattice(self) -> LatticeHeader:
         """Blocks as a file describes them."""
         return LatticeHeader(self.blocks, self.overlap, self.spacing, self.features)
+
+    def shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of all tensors of a file, by their names."""
+        widths = [3] + [self.width] * (self.depth + 1) + [self.features]
+        head = [self.features, self.head_width, channels]
+        blocks = math.prod(self.blocks)
+        found: dict[str, tuple[int, ...]] = {}
+        for index, (columns, rows) in enumerate(pairwise(widths)):
+            found |= {f"w{index}": (blocks, rows, columns), f"w{index}b": (blocks, rows, 1)}
+        for index, (columns, rows) in enumerate(pairwise(head)):
+            found |= {f"h{index}": (rows, columns), f"h{index}b": (rows, 1)}
+        return found
 
 
 @dataclass(frozen=True)
@@ -119,7 +133,9 @@ class SciSettings:
     spectrum : PartitionSettings
         Depth, number of blocks and spectrum measure of the partition.
     allocation : {"size_over_concentration", "size", "concentration", "equal"}
-        What a block's parameters are proportional to.
+        What a block's parameters are proportional to. The paper's is the first.
+    least_weights : int
+        Weights that there must be for a block: there are fewer blocks in a small file.
     layers, ratio : int, float
         Linear maps of a network, and its funnel's ratio.
     frequency : float
@@ -132,7 +148,8 @@ class SciSettings:
 
     partition: Literal["octree", "equidistant", "whole"] = "octree"
     spectrum: PartitionSettings = field(default_factory=PartitionSettings)
-    allocation: AllocationRule = "size_over_concentration"
+    allocation: AllocationRule = "size"
+    least_weights: int = 800
     layers: int = 7
     ratio: float = 2.2
     frequency: float = 20.0
@@ -140,6 +157,11 @@ class SciSettings:
     as_published: bool = False
 
     name = "sci"
+
+    @classmethod
+    def paper(cls) -> SciSettings:
+        """Rule and optimiser of the paper, and its unquantised weights."""
+        return cls(allocation="size_over_concentration", least_weights=0, as_published=True)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from inrvis.targets import BitRate, Ratio
 
 SHAPE = (16, 17, 20)
 SPLIT = PartitionSettings(most_blocks=15, smallest_side=4)
-SMALL = SciSettings(spectrum=SPLIT, layers=3, overlap=2)
+SMALL = SciSettings(spectrum=SPLIT, layers=3, overlap=2, least_weights=0)
 BYTES = 10_000
 
 

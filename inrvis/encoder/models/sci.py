@@ -225,7 +225,8 @@ def plan_sci(
             f"the target leaves room for {max(parameters, 0)} weights, too few for the sci model, "
             f"which takes {smallest}: ask for a lower ratio"
         )
-    most = min(settings.spectrum.most_blocks, parameters // smallest)
+    least = max(smallest, settings.least_weights)
+    most = max(1, min(settings.spectrum.most_blocks, parameters // least))
     spectrum = replace(settings.spectrum, most_blocks=most)
     leaves = _PARTITIONS[settings.partition](values, spectrum)
     shares = allocate(leaves, parameters, by=settings.allocation, smallest=smallest)
