@@ -62,8 +62,8 @@ mirror=$(sed -n -e 's/^URIs: *\(http[^ ]*debian\/\{0,1\}\)$/\1/p' \
 
 say "unpacking $suite into $root"
 debootstrap --variant=minbase --include=make,ca-certificates "$suite" "$root" ${mirror:+"$mirror"} \
-    >"$root.log" 2>&1 || fail "debootstrap failed; its words are in $root.log"
-rm -f "$root.log"
+    >"$root.debootstrap.log" 2>&1 || fail "debootstrap failed; its words are in $root.debootstrap.log"
+rm -f "$root.debootstrap.log"
 
 # The network and the package sources as they are on this machine.
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
