@@ -143,6 +143,30 @@ def check_graph(data: bytes, *, reshape: bool = True) -> None:
     LimitError
         If it is larger than any graph of ours.
     """
+    graph = read_graph(data, ALLOWED_OPERATORS - (frozenset() if reshape else {"Reshape"}))
+    _check_products(graph)
+
+
+def read_graph(data: bytes, operators: frozenset[str]) -> Any:
+    """Parse an ONNX model of an untrusted file, and check all but how its sizes grow.
+
+    Parameters
+    ----------
+    data : bytes
+        The serialised ModelProto.
+    operators : frozenset of str
+        Operators that it may use.
+
+    Returns
+    -------
+    message
+        The GraphProto, in the schema of this module.
+
+    Raises
+    ------
+    GraphError, LimitError
+        As for `check_graph`.
+    """
     if len(data) > MAX_GRAPH_BYTES:
         raise LimitError(f"the file's graph has {len(data)} bytes; the limit is {MAX_GRAPH_BYTES}")
     from google.protobuf.message import DecodeError
@@ -160,12 +184,12 @@ def check_graph(data: bytes, *, reshape: bool = True) -> None:
     for node in graph.node:
         if node.domain not in ("", "ai.onnx"):
             raise GraphError(f"the file's graph uses the custom domain {node.domain!r}")
-        if node.op_type not in ALLOWED_OPERATORS or (node.op_type == "Reshape" and not reshape):
+        if node.op_type not in operators:
             raise GraphError(
                 f"the file's graph uses operator {node.op_type!r}, which is not allowed"
             )
-    _check_products(graph)
     _check_constants(graph)
+    return graph
 
 
 def _check_products(graph: Any) -> None:

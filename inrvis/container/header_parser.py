@@ -282,8 +282,8 @@ def _check_what_gives(arrays: tuple[ArrayHeader, ...], models: tuple[ModelHeader
 
 
 def _parse_model(fields: Fields, grid: ImageGrid, channels: int) -> ModelHeader:
-    trunk = tuple(_parse_tensor(t) for t in fields.items("trunk", MAX_TENSORS))
-    head = tuple(_parse_tensor(t) for t in fields.items("head", MAX_TENSORS))
+    trunk = tuple(parse_tensor(t) for t in fields.items("trunk", MAX_TENSORS))
+    head = tuple(parse_tensor(t) for t in fields.items("head", MAX_TENSORS))
     if len({tensor.name for tensor in (*trunk, *head)}) != len(trunk) + len(head):
         raise FormatError("the file's header is malformed: names of its tensors")
     trunk_graph, interpolate_graph, head_graph = fields.integers("graphs", 3, -1, MAX_MODELS * 3)
@@ -345,7 +345,8 @@ def _check_blocks(lattice: LatticeHeader, grid: ImageGrid) -> None:
             )
 
 
-def _parse_tensor(value: Any) -> TensorHeader:
+def parse_tensor(value: Any) -> TensorHeader:
+    """Tensor of a header, ``[name, shape, step, table]``, checked."""
     if not isinstance(value, list) or len(value) != 4 or not isinstance(value[1], list):
         raise FormatError("the file's header is malformed: a tensor")
     fields = Fields(dict(zip(("name", "shape", "step", "table"), value, strict=True)), "tensor")

@@ -1,0 +1,275 @@
+"""The header of a file of kind "images", as frozen dataclasses and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from inrvis.container.header import MAX_PARAMETERS, MAX_TENSORS, TensorHeader
+from inrvis.container.header_parser import Fields, parse_root, parse_tensor
+from inrvis.errors import FormatError, LimitError
+from inrvis.parameters import Parameter
+
+MAX_CELLS = 1 << 18
+MAX_IMAGES = 1 << 18
+MAX_COLUMNS = 64
+MAX_AXES = 64
+MAX_AXIS_VALUES = 1 << 16
+MAX_KINDS = 4096
+MAX_IMAGE_SIDE = 1 << 14
+MAX_IMAGE_PIXELS = 1 << 26
+MAX_LATENT_CHANNELS = 1024
+MAX_CODE_LEVELS = 32
+
+# Pixels a side to one latent, and to one hyperlatent: images are padded to whole hyperlatents.
+LATENT_STRIDE = 8
+HYPER_STRIDE = 32
+
+# Inputs, beside weights, that the graph of each role may have.
+ROLES: Mapping[str, frozenset[str]] = {
+    "prior_left": frozenset({"code"}),
+    "prior_right": frozenset({"code"}),
+    "context_z": frozenset({"prior", "z_left"}),
+    "hyper_left": frozenset({"z_left", "z_right"}),
+    "hyper_right": frozenset({"z_left", "z_right"}),
+    "context_y": frozenset({"y_left", "features"}),
+    "synthesis_left": frozenset({"y_left", "y_right"}),
+    "synthesis_right": frozenset({"y_left", "y_right"}),
+}
+MASKS = ("", "alpha", "nan")
+
+
+@dataclass(frozen=True)
+class ImageKind:
+    """Size and type that images have in common.
+
+    Attributes
+    ----------
+    height, width : int
+        Pixels.
+    channels : int
+        1, 3 or 4.
+    dtype : {"uint8", "float32"}
+        Type of the values.
+    mask : {"", "alpha", "nan"}
+        What each of these images restores exactly by a mask of its own: nothing, an alpha of 0
+        or 255, or NaN.
+    """
+
+    height: int
+    width: int
+    channels: int
+    dtype: Literal["uint8", "float32"]
+    mask: Literal["", "alpha", "nan"] = ""
+
+    @property
+    def coded_channels(self) -> int:
+        """Channels that the network gives."""
+        return 3 if self.mask == "alpha" else self.channels
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """Height and width in whole hyperlatents."""
+        return (
+            -(-self.height // HYPER_STRIDE) * HYPER_STRIDE,
+            -(-self.width // HYPER_STRIDE) * HYPER_STRIDE,
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of an image in its own type."""
+        return self.height * self.width * self.channels * (4 if self.dtype == "float32" else 1)
+
+
+@dataclass(frozen=True)
+class CodecHeader:
+    """The networks that all images share.
+
+    Attributes
+    ----------
+    name : str
+        For people.
+    exact : bool
+        Whether the graphs that drive the entropy coder work on integers.
+    channels : int
+        Outputs of the synthesis.
+    latents, hyperlatents, features : int
+        Channels of both, and of the features of a right image.
+    code_levels : int
+        Pairs of waves that each parameter makes of its value.
+    codes : tuple of pairs of float
+        Offset and scale that take each parameter to 0 … 1.
+    low, high : float
+        Range of the values of float images.
+    graphs : mapping of str to int
+        Number of the graph of each role.
+    tensors : tuple of TensorHeader
+        Weights of all graphs.
+    """
+
+    name: str
+    exact: bool
+    channels: int
+    latents: int
+    hyperlatents: int
+    features: int
+    code_levels: int
+    codes: tuple[tuple[float, float], ...]
+    low: float
+    high: float
+    graphs: Mapping[str, int]
+    tensors: tuple[TensorHeader, ...]
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(tensor.size for tensor in self.tensors)
+
+
+@dataclass(frozen=True)
+class ImagesHeader:
+    """All that a file of images says of itself, but for the tables of cells, images and pairs."""
+
+    parameters: tuple[Parameter, ...]
+    columns: tuple[str, ...]
+    cells: int
+    images: int
+    pairs: int
+    kinds: tuple[ImageKind, ...]
+    codec: CodecHeader
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """Serialise as compact JSON; deterministic."""
+        return json.dumps(self.to_json(), separators=(",", ":"), sort_keys=True).encode()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        codec = self.codec
+        return {
+            "kind": "images",
+            "parameters": [{"name": p.name, "values": list(p.values)} for p in self.parameters],
+            "columns": list(self.columns),
+            "cells": self.cells,
+            "images": self.images,
+            "pairs": self.pairs,
+            "kinds": [[k.height, k.width, k.channels, k.dtype, k.mask] for k in self.kinds],
+            "codec": {
+                "name": codec.name,
+                "arithmetic": "integer" if codec.exact else "float",
+                "channels": codec.channels,
+                "latents": codec.latents,
+                "hyperlatents": codec.hyperlatents,
+                "features": codec.features,
+                "code_levels": codec.code_levels,
+                "codes": [list(code) for code in codec.codes],
+                "low": codec.low,
+                "high": codec.high,
+                "graphs": dict(codec.graphs),
+                "tensors": [[t.name, list(t.shape), t.step, t.table] for t in codec.tensors],
+            },
+            "metrics": dict(self.metrics),
+            "encoding": dict(self.encoding),
+        }
+
+
+def parse_images_header(data: bytes) -> ImagesHeader:
+    """Parse and check the JSON of a header of unknown origin.
+
+    Raises
+    ------
+    FormatError
+        If something is missing or of the wrong kind; LimitError if it claims too much.
+    """
+    root = parse_root(data)
+    if (kind := root.text("kind")) != "images":
+        raise FormatError(f"the file holds a {kind!r} and no images")
+    parameters = tuple(_parse_parameter(p) for p in root.items("parameters", MAX_AXES))
+    columns = tuple(_text(c, "columns") for c in root.items("columns", MAX_COLUMNS))
+    names = [*(p.name for p in parameters), *columns]
+    if not columns or len(set(names)) != len(names):
+        raise FormatError("the file's header is malformed: names of parameters and columns")
+    metrics = Fields(root.mapping("metrics"), "metrics")
+    return ImagesHeader(
+        parameters=parameters,
+        columns=columns,
+        cells=root.integer("cells", 1, MAX_CELLS),
+        images=root.integer("images", 1, MAX_IMAGES),
+        pairs=root.integer("pairs", 1, MAX_IMAGES),
+        kinds=tuple(_parse_kind(k) for k in root.items("kinds", MAX_KINDS)),
+        codec=_parse_codec(Fields(root.mapping("codec"), "codec"), len(parameters)),
+        metrics={key: metrics.number(key) for key in root.mapping("metrics")},
+        encoding=root.mapping("encoding"),
+    )
+
+
+def _text(value: Any, where: str) -> str:
+    return Fields({where: value}, "header").text(where)
+
+
+def _parse_parameter(value: Any) -> Parameter:
+    fields = Fields(value, "parameters")
+    values = tuple(_value(v) for v in fields.items("values", MAX_AXIS_VALUES))
+    return Parameter(fields.text("name"), values)
+
+
+def _value(value: Any) -> str:
+    # A table may leave a value empty.
+    return "" if value == "" else _text(value, "values")
+
+
+def _parse_kind(value: Any) -> ImageKind:
+    if not isinstance(value, list) or len(value) != 5:
+        raise FormatError("the file's header is malformed: kinds")
+    names = ("height", "width", "channels", "dtype", "mask")
+    fields = Fields(dict(zip(names, value, strict=True)), "kinds")
+    height = fields.integer("height", 1, MAX_IMAGE_SIDE)
+    width = fields.integer("width", 1, MAX_IMAGE_SIDE)
+    if height * width > MAX_IMAGE_PIXELS:
+        raise LimitError(f"the file claims images of {width}x{height} pixels")
+    channels, dtype, mask = fields.integer("channels", 1, 4), value[3], value[4]
+    if (channels, dtype, mask) not in (
+        (3, "uint8", ""),
+        (4, "uint8", ""),
+        (4, "uint8", "alpha"),
+        (1, "float32", ""),
+        (1, "float32", "nan"),
+    ):
+        raise FormatError("the file's header names images of a type that this inrvis lacks")
+    return ImageKind(height, width, channels, dtype, mask)
+
+
+def _parse_codec(fields: Fields, axes: int) -> CodecHeader:
+    codes = [Fields({"code": c}, "codec").numbers("code", 2) for c in fields.items("codes", axes)]
+    if len(codes) != axes:
+        raise FormatError("the file's header is malformed: codec.codes")
+    tensors = tuple(parse_tensor(t) for t in fields.items("tensors", MAX_TENSORS))
+    names = {tensor.name for tensor in tensors}
+    if len(names) != len(tensors) or names & frozenset().union(*ROLES.values()):
+        raise FormatError("the file's header is malformed: names of its tensors")
+    graphs = Fields(fields.mapping("graphs"), "graphs")
+    if (arithmetic := fields.text("arithmetic")) not in ("integer", "float"):
+        raise FormatError(f"the file's codec needs {arithmetic!r} arithmetic: update inrvis")
+    low, high = fields.number("low"), fields.number("high")
+    if not -3.5e38 < low <= high < 3.5e38:
+        raise FormatError("the file's header is malformed: codec.low")
+    codec = CodecHeader(
+        name=fields.text("name"),
+        exact=arithmetic == "integer",
+        channels=fields.integer("channels", 1, 4),
+        latents=fields.integer("latents", 1, MAX_LATENT_CHANNELS),
+        hyperlatents=fields.integer("hyperlatents", 1, MAX_LATENT_CHANNELS),
+        features=fields.integer("features", 1, MAX_LATENT_CHANNELS),
+        code_levels=fields.integer("code_levels", 1, MAX_CODE_LEVELS),
+        codes=tuple((c[0], c[1]) for c in codes),
+        low=low,
+        high=high,
+        graphs={role: graphs.integer(role, 0, len(ROLES) - 1) for role in ROLES},
+        tensors=tensors,
+    )
+    if codec.parameters > MAX_PARAMETERS:
+        raise LimitError(f"the file claims {codec.parameters} parameters")
+    return codec

@@ -1,0 +1,253 @@
+"""Pairs of images: from streams to latents, and from latents to pictures.
+
+The encoder walks the same path with a source that writes what the decoder's reads: both see the
+same tables because they are found by the same lines of code.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inrvis.bitstream.latents import NUMBER_OF_SCALES, LatentDecoder, scales
+from inrvis.container.images_file import StoredImages
+from inrvis.container.images_header import (
+    HYPER_STRIDE,
+    LATENT_STRIDE,
+    ROLES,
+    CodecHeader,
+    ImageKind,
+)
+from inrvis.decoder.image_graphs import Array, RoleGraph, SessionSettings
+from inrvis.errors import ChecksumError, FormatError
+
+Integers = NDArray[np.int64]
+# Exact networks count means in sixteenths, and see latents as integers of 9 bits.
+MEAN_UNIT = 16
+MOST_SEEN = 255
+_MOST_MEAN = 1 << 20
+# The least scale that networks on floats can ask for.
+LEAST_SCALE = 0.1
+
+
+class Source(Protocol):
+    """Where symbols come from: a stream, or an image that is being encoded."""
+
+    def symbols(self, means: NDArray[np.float64], tables: Integers, /) -> Integers:
+        """Symbols of the next latents, given means in latent units and tables of scales."""
+
+
+class StreamSource:
+    """Symbols of one image's record.
+
+    Parameters
+    ----------
+    record : bytes
+        CRC-32 of the symbols, then the stream.
+    image : int
+        The image's number, for messages.
+    exact : bool
+        Whether the file's arithmetic is exact, for messages.
+    """
+
+    def __init__(self, record: bytes, image: int, *, exact: bool) -> None:
+        self._image, self._exact, self._checksum = image, exact, 0
+        self._wanted = int.from_bytes(record[:4], "little")
+        try:
+            self._stream = LatentDecoder(record[4:])
+        except ValueError as error:
+            raise FormatError(f"the stream of image {image} is damaged: {error}") from error
+
+    def symbols(self, _means: NDArray[np.float64], tables: Integers) -> Integers:
+        """Decode the next symbols; the means are of no use here."""
+        try:
+            symbols = self._stream.take(tables)
+        except ValueError as error:
+            raise ChecksumError(self._mismatch()) from error
+        self._checksum = checksum(symbols, self._checksum)
+        return symbols
+
+    def finish(self) -> None:
+        """Raise ChecksumError unless all symbols are those that were written."""
+        if self._checksum != self._wanted:
+            raise ChecksumError(self._mismatch())
+
+    def _mismatch(self) -> str:
+        if self._exact:
+            return f"the stream of image {self._image} is damaged: copy the file again"
+        return (
+            f"image {self._image} cannot be decoded on this machine: its networks compute in "
+            "floating point and gave other probabilities here than where it was encoded; decode "
+            "it there, or encode with the default profile, which is exact everywhere"
+        )
+
+
+def checksum(symbols: Integers, before: int = 0) -> int:
+    """CRC-32 of symbols as 32-bit integers, going on from those before."""
+    return zlib.crc32(symbols.astype("<i4").tobytes(), before)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One image of a pair on its way: its code (1, k, 1, 1) and the source of its symbols."""
+
+    code: Array
+    source: Source
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Latents of a pair in latent units, shape (1, latents, h / 8, w / 8).
+
+    Attributes
+    ----------
+    left, right : ndarray of float32
+        For an image alone, and where the right image was not needed, both are the left one's.
+    """
+
+    left: Array
+    right: Array
+
+
+class PairNetworks:
+    """The networks of a file, run on pairs.
+
+    Parameters
+    ----------
+    codec : CodecHeader
+        What the file says of them.
+    graphs, weights
+        As in `StoredImages`.
+    settings : SessionSettings
+        How to run them.
+    """
+
+    def __init__(
+        self,
+        codec: CodecHeader,
+        graphs: tuple[bytes, ...],
+        weights: dict[str, Array],
+        settings: SessionSettings | None = None,
+    ) -> None:
+        self._codec = codec
+        used = settings or SessionSettings()
+        self._roles = {
+            role: RoleGraph(role, graphs[codec.graphs[role]], weights, used) for role in ROLES
+        }
+        self.device = self._roles["synthesis_left"].device
+        self._edges = _table_edges()
+
+    @property
+    def joint(self) -> bool:
+        """Whether a left image needs the latents of its partner."""
+        return self._uses("synthesis_left", "y_right")
+
+    def _uses(self, role: str, name: str) -> bool:
+        return name in self._roles[role].inputs
+
+    def latents(
+        self, kind: ImageKind, left: Side, right: Side | None, *, want_right: bool = True
+    ) -> Latents:
+        """Latents of a pair, or of the left image and what it depends on."""
+        need_y = want_right or self.joint
+        need_z = need_y or self._uses("hyper_left", "z_right")
+        height, width = kind.padded
+        self._pixels = height * width
+        small = (height // HYPER_STRIDE, width // HYPER_STRIDE)
+        large = (height // LATENT_STRIDE, width // LATENT_STRIDE)
+        codec = self._codec
+        z_shape = (1, 2 * codec.hyperlatents, *small)
+        y_shape = (1, 2 * codec.latents, *large)
+
+        prior = self._prior("prior_left", left, z_shape)
+        z_left = z_right = self._seen(self._take(left.source, prior))
+        if right is not None and need_z:
+            prior = self._prior("prior_right", right, z_shape)
+            feeds = {"prior": self._limited(prior), "z_left": z_left}
+            prior = self._roles["context_z"](feeds, z_shape, self._pixels)
+            z_right = self._seen(self._take(right.source, prior))
+        hypers = {"z_left": z_left, "z_right": z_right}
+        parameters = self._roles["hyper_left"](hypers, y_shape, self._pixels)
+        y_left = y_right = self._take(left.source, parameters)
+        if right is not None and need_y:
+            shape = (1, self._codec.features, *large)
+            features = self._roles["hyper_right"](hypers, shape, self._pixels)
+            feeds = {"y_left": self._seen(y_left), "features": features}
+            parameters = self._roles["context_y"](feeds, y_shape, self._pixels)
+            y_right = self._take(right.source, parameters)
+        return Latents(y_left.astype(np.float32), y_right.astype(np.float32))
+
+    def picture(self, kind: ImageKind, latents: Latents, *, right: bool = False) -> Array:
+        """Channels (channels, height, width) of one image of a pair, nominally 0 … 1."""
+        height, width = kind.padded
+        role = "synthesis_right" if right else "synthesis_left"
+        feeds = {"y_left": latents.left, "y_right": latents.right}
+        shape = (1, self._codec.channels, height, width)
+        padded: Array = self._roles[role](feeds, shape, height * width)
+        return padded[0, :, : kind.height, : kind.width]
+
+    def _prior(self, role: str, side: Side, shape: tuple[int, ...]) -> Array:
+        prior = self._roles[role]({"code": side.code}, (*shape[:2], 1, 1), self._pixels)
+        return np.ascontiguousarray(np.broadcast_to(prior, shape))
+
+    def _take(self, source: Source, parameters: Array) -> NDArray[np.float64]:
+        """Latents in latent units, from the means and scales that a network gives."""
+        means, scale = np.split(parameters.astype(np.float64), 2, axis=1)
+        if np.abs(means).max() > _MOST_MEAN:
+            raise FormatError("the file's networks give means beyond all bounds")
+        if self._codec.exact:
+            means = np.rint(means) / MEAN_UNIT
+            tables = np.clip(np.rint(scale), 0, NUMBER_OF_SCALES - 1).astype(np.int64)
+        else:
+            tables = np.searchsorted(self._edges, np.maximum(scale, LEAST_SCALE))
+        return means + source.symbols(means, tables)
+
+    def _seen(self, latents: NDArray[np.float64]) -> Array:
+        """Latents as the networks that drive the coder see them."""
+        if not self._codec.exact:
+            return latents.astype(np.float32)
+        return self._limited(latents * MEAN_UNIT)
+
+    def _limited(self, values: NDArray[Any]) -> Array:
+        """What exact networks may see of ``values``."""
+        if self._codec.exact:
+            values = np.clip(values, -MOST_SEEN, MOST_SEEN)
+        return values.astype(np.float32)
+
+
+def _table_edges() -> NDArray[np.float64]:
+    """Scales at which the next table becomes the better one: their geometric means."""
+    known = scales()
+    return np.asarray(np.sqrt(known[:-1] * known[1:]))
+
+
+def networks_of(stored: StoredImages, settings: SessionSettings | None = None) -> PairNetworks:
+    """Networks of a file."""
+    return PairNetworks(stored.header.codec, stored.graphs, dict(stored.weights), settings)
+
+
+def pixels_of(kind: ImageKind, channels: Array, low: float, high: float) -> NDArray[Any]:
+    """Pixels of an image without what its mask restores.
+
+    Parameters
+    ----------
+    kind : ImageKind
+        What the image is.
+    channels : ndarray of float32, shape (channels, height, width)
+        What the synthesis gives.
+    low, high : float
+        Values of float images that 0 and 1 stand for.
+    """
+    clamped = np.clip(channels[: kind.coded_channels], 0, 1)
+    if kind.dtype == "float32":
+        values = low + (high - low) * clamped[0].astype(np.float64)
+        return np.asarray(values, dtype=np.float32)
+    levels = np.rint(clamped * 255).astype(np.uint8).transpose(1, 2, 0)
+    if kind.mask == "alpha":
+        alpha = np.zeros((*levels.shape[:2], 1), dtype=np.uint8)
+        levels = np.concatenate([levels, alpha], axis=2)
+    return np.ascontiguousarray(levels)

@@ -1,0 +1,130 @@
+"""Coding of all images with a trained model, through the networks that a decoder will run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inrvis.bitstream.latents import LatentEncoder, scales
+from inrvis.container.images_file import Pair
+from inrvis.decoder.pairs import Integers, PairNetworks, Side, checksum
+from inrvis.encoder.images.model import PairModel
+from inrvis.encoder.images.ops import TorchOps
+from inrvis.encoder.images.pictures import Pictures
+from inrvis.encoder.images.training import Codes
+
+_MOST_SYMBOL = float((1 << 31) - 1)
+
+
+class LatentSource:
+    """Symbols of an image that is being encoded: rounds what the analysis gave, and writes it.
+
+    Parameters
+    ----------
+    latents : sequence of ndarray
+        Hyperlatents and latents, in latent units.
+
+    Attributes
+    ----------
+    estimated_bits : float
+        What the tables say that the symbols written so far cost.
+    """
+
+    def __init__(self, latents: Sequence[NDArray[np.float64]]) -> None:
+        self._waiting = list(latents)
+        self._encoder, self._checksum = LatentEncoder(), 0
+        self.estimated_bits = 0.0
+
+    def symbols(self, means: NDArray[np.float64], tables: Integers) -> Integers:
+        """Round the next latents around their means, and write them."""
+        distance = np.rint(self._waiting.pop(0) - means)
+        symbols: Integers = np.clip(distance, -_MOST_SYMBOL, _MOST_SYMBOL).astype(np.int64)
+        self._encoder.put(symbols, tables)
+        self._checksum = checksum(symbols, self._checksum)
+        self.estimated_bits += _bits(np.abs(symbols), tables)
+        return symbols
+
+    def record(self) -> bytes:
+        """Checksum and stream, as the file takes them."""
+        return self._checksum.to_bytes(4, "little") + self._encoder.finish()
+
+
+def _bits(magnitudes: Integers, tables: Integers) -> float:
+    decay = -0.5 / scales()[tables]
+    tail = (2 * magnitudes - 1) * decay + np.log1p(-np.exp(2 * decay)) - np.log(2)
+    nothing = np.log1p(-np.exp(decay))
+    return float(-np.where(magnitudes > 0, tail, nothing).sum() / np.log(2))
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Records of all images, by number, and the bits that the tables say they cost."""
+
+    records: tuple[bytes, ...]
+    estimated_bits: float
+
+
+class PairCoder:
+    """Codes pairs.
+
+    Parameters
+    ----------
+    model : PairModel
+        Trained, for its analysis.
+    networks : PairNetworks
+        What a decoder of the file will run.
+    pictures : Pictures
+        All images.
+    codes : callable
+        Code of an image by its number.
+    """
+
+    def __init__(
+        self, model: PairModel, networks: PairNetworks, pictures: Pictures, codes: Codes
+    ) -> None:
+        self._model, self._networks = model, networks
+        self._pictures, self._codes = pictures, codes
+        self._device = next(model.parameters()).device
+
+    def code(self, pair: Pair) -> tuple[LatentSource, LatentSource | None]:
+        """Code one pair, or the left image alone."""
+        left, right = pair
+        latents = self._analyse(left, right if right >= 0 else left)
+        first = LatentSource(latents[0])
+        second = LatentSource(latents[1]) if right >= 0 else None
+        self._networks.latents(
+            self._pictures.facts.kinds[left],
+            Side(self._codes(left), first),
+            Side(self._codes(right), second) if second is not None else None,
+        )
+        return first, second
+
+    @torch.no_grad()
+    def _analyse(self, left: int, right: int) -> list[list[NDArray[np.float64]]]:
+        ops = TorchOps(self._model.analysing)
+        images = [
+            torch.from_numpy(self._pictures.channels(i)[None]).to(self._device)
+            for i in (left, right)
+        ]
+        y = self._model.analyse(ops, *images)
+        z = self._model.hyper_analyse(ops, *y)
+        return [[part.double().cpu().numpy() for part in side] for side in zip(z, y, strict=True)]
+
+    def code_all(
+        self, pairs: Sequence[Pair], progress: Callable[[float], None] | None = None
+    ) -> Coded:
+        """Code all pairs."""
+        records: dict[int, bytes] = {}
+        bits = 0.0
+        for done, pair in enumerate(pairs, start=1):
+            for image, source in zip(pair, self.code(pair), strict=True):
+                if source is not None:
+                    records[image] = source.record()
+                    bits += source.estimated_bits
+            if progress is not None:
+                progress(done / len(pairs))
+        return Coded(tuple(records[i] for i in range(len(records))), bits)

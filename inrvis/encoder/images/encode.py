@@ -1,0 +1,446 @@
+"""Encode a database of images into a file, and measure what the file gives."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inrvis.bitstream.masks import encode_mask
+from inrvis.container.images_file import Tables, images_image
+from inrvis.container.images_header import CodecHeader, ImageKind, ImagesHeader
+from inrvis.container.sections import write_file
+from inrvis.decoder.codes import code_of
+from inrvis.decoder.image_graphs import SessionSettings
+from inrvis.decoder.images import Images
+from inrvis.encoder.images.coding import Coded, PairCoder
+from inrvis.encoder.images.export import ExportedCodec, export
+from inrvis.encoder.images.model import PairModel
+from inrvis.encoder.images.pairing import groups_of, pairs_of
+from inrvis.encoder.images.pictures import Pictures, look_at
+from inrvis.encoder.images.settings import (
+    ExactSettings,
+    ImageCodec,
+    ImageTraining,
+    PaperSettings,
+    describe,
+)
+from inrvis.encoder.images.stills import Stills, stills
+from inrvis.encoder.images.training import Checkpoint, PairTrainer
+from inrvis.encoder.models.fcnr import PaperModel
+from inrvis.encoder.models.fcnr_exact import ExactModel
+from inrvis.encoder.training import Progress, Report
+from inrvis.encoder.volume import torch_device
+from inrvis.errors import SourceError, UsageError
+from inrvis.parameters import Parameter
+from inrvis.sources.database import ImageDatabase
+from inrvis.version import __version__
+
+_CODE_LEVELS = 8
+# Quality at which stills are asked whether a codec of one's own can pay at all.
+_PLAIN_PSNR_DB = 38.0
+# Bits a coded weight takes, at least, before anything is trained.
+_LEAST_BITS_PER_WEIGHT = 3.0
+
+
+@dataclass(frozen=True)
+class ImagesReport:
+    """What an encoding of images gave, measured on the written file.
+
+    Attributes
+    ----------
+    psnr_db : float
+        Mean over the images of their PSNR, the peak being 255, or the range of float values.
+    worst_psnr_db : float
+        That of the worst image.
+    max_abs_error : float
+        Largest error of any value, in its own unit.
+    bits_per_pixel, compression_ratio : float
+        From the size on disk, weights included.
+    encoded_bytes, original_bytes : int
+        Size of the file, and of the pixels in their own type.
+    weight_bytes, stream_bytes : int
+        Parts of the file.
+    images, pairs : int
+        Distinct images, and pairs of them with two images.
+    model : str
+        Name of the codec.
+    parameters : int
+        Weights that the file holds.
+    steps : int
+        Steps of the training.
+    encode_seconds, decode_seconds : float
+        Wall time of the whole encoding and of one whole decoding.
+    device : str
+        Where it was trained.
+    stills : str
+        What the images take as stills of the same quality.
+    stills_bytes : int
+        The same as a number.
+    """
+
+    psnr_db: float
+    worst_psnr_db: float
+    max_abs_error: float
+    bits_per_pixel: float
+    compression_ratio: float
+    encoded_bytes: int
+    original_bytes: int
+    weight_bytes: int
+    stream_bytes: int
+    images: int
+    pairs: int
+    model: str
+    parameters: int
+    steps: int
+    encode_seconds: float
+    decode_seconds: float
+    device: str
+    stills: str
+    stills_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    psnr_db: float
+    worst_psnr_db: float
+    max_abs_error: float
+    decode_seconds: float
+
+    def stored(self) -> dict[str, float]:
+        values = {"psnr_db": self.psnr_db, "worst_psnr_db": self.worst_psnr_db}
+        values["max_abs_error"] = self.max_abs_error
+        return {k: float(f"{v:.5g}") for k, v in values.items() if math.isfinite(v)}
+
+
+class ImageEncoder:
+    """Encodes one database.
+
+    Parameters
+    ----------
+    database : ImageDatabase
+        The images.
+    codec : PaperSettings or ExactSettings
+        What to train.
+    training : ImageTraining
+        For how long, and how.
+    device : {"auto", "cpu", "cuda"}
+        Where to train.
+    seed : int
+        Seed of weights and batches.
+    report : callable, optional
+        Told of the progress.
+    """
+
+    def __init__(
+        self,
+        database: ImageDatabase,
+        codec: ImageCodec,
+        training: ImageTraining,
+        *,
+        device: str = "auto",
+        seed: int = 0,
+        report: Report | None = None,
+    ) -> None:
+        if not database.images:
+            raise SourceError("the database names no images")
+        self._database, self._codec, self._training = database, codec, training
+        self._device, self._seed, self._report = torch_device(device), seed, report
+        self.pictures = Pictures(database, look_at(database))
+        groups = groups_of(database)
+        self.pairs = pairs_of(groups, training.pairing)
+        subset = [g.every(training.every_view) for g in groups[:: training.every_time]]
+        self._training_pairs = pairs_of(subset, training.pairing)
+        self._codes_of_parameters = tuple(map(_normalisation, database.parameters))
+        self._first_cells = _first_cells(database)
+
+    @property
+    def total_pixels(self) -> int:
+        """Pixels of all images."""
+        return sum(k.height * k.width for k in self.pictures.facts.kinds)
+
+    def make_model(self) -> PairModel:
+        """Return an untrained model, on its device."""
+        generator = torch.Generator().manual_seed(self._seed)
+        channels = self.pictures.facts.channels
+        code_size = 2 * _CODE_LEVELS * len(self._database.parameters)
+        if not code_size:
+            raise SourceError("the database has no parameters: nothing tells its images apart")
+        model: PairModel
+        if isinstance(self._codec, PaperSettings):
+            model = PaperModel(self._codec, channels, code_size, generator)
+        else:
+            model = ExactModel(self._codec, channels, code_size, generator)
+        return model.to(self._device)
+
+    def require_gain(self, model: PairModel) -> None:
+        """Raise UsageError where stills are smaller than the weights alone."""
+        weights = sum(p.numel() for p in model.stored.values())
+        raw = isinstance(self._codec, PaperSettings) and self._codec.float_weights
+        least = round(weights * (32 if raw else _LEAST_BITS_PER_WEIGHT) / 8)
+        found = stills(self.pictures, _PLAIN_PSNR_DB)
+        if found.total_bytes < least:
+            raise UsageError(
+                f"too few images to gain: their {found.describe()}, and the networks alone would "
+                f"take {least:,}; keep {found.format}, or force the encoding"
+            )
+
+    def codes(self, image: int, exact: bool) -> NDArray[np.float32]:
+        """Code of an image."""
+        header = self._code_header(exact)
+        return code_of(header, self._database.parameters, self._first_cells[image])
+
+    def _code_header(self, exact: bool) -> CodecHeader:
+        # Of the codec, codes depend on these facts alone.
+        return CodecHeader(
+            "", exact, 1, 1, 1, 1, _CODE_LEVELS, self._codes_of_parameters, 0.0, 1.0, {}, ()
+        )
+
+    def train(self, model: PairModel, checkpoint: Checkpoint | None) -> PairTrainer:
+        """Train a model, from the checkpoint if there is one."""
+        trainer = PairTrainer(
+            model,
+            self.pictures,
+            lambda image: self.codes(image, model.exact),
+            self._training_pairs,
+            self._training,
+            total_pixels=self.total_pixels,
+            seed=self._seed,
+            report=self._report,
+        )
+        trainer.train(checkpoint)
+        return trainer
+
+    def checkpoint(self, output: Path) -> Checkpoint:
+        """Where the training of ``output`` is kept."""
+        return Checkpoint.beside(
+            output,
+            describe(self._codec),
+            {**describe(self._training), "seconds": 0},
+            [asdict(kind) for kind in self.pictures.facts.kinds],
+            [[p.name, p.values] for p in self._database.parameters],
+            self._seed,
+            str(self._device),
+        )
+
+    def export(self, trainer: PairTrainer) -> ExportedCodec:
+        """Graphs and weights of what was trained."""
+        raw = isinstance(self._codec, PaperSettings) and self._codec.float_weights
+        facts = self.pictures.facts
+        return export(
+            trainer.model,
+            None if raw else trainer.quantiser,
+            name=self._codec.name,
+            code_levels=_CODE_LEVELS,
+            codes=self._codes_of_parameters,
+            limits=(facts.low, facts.high),
+        )
+
+    def code(self, model: PairModel, exported: ExportedCodec) -> Coded:
+        """Code all images with what a decoder on the CPU will run."""
+        coder = PairCoder(
+            model,
+            exported.networks(SessionSettings("cpu")),
+            self.pictures,
+            lambda image: self.codes(image, model.exact),
+        )
+        return coder.code_all(self.pairs, self._progress("code"))
+
+    def pack(
+        self, exported: ExportedCodec, coded: Coded, metrics: dict[str, float], steps: int
+    ) -> bytes:
+        """Return the whole file."""
+        facts = self.pictures.facts
+        kinds = tuple(dict.fromkeys(facts.kinds))
+        header = ImagesHeader(
+            parameters=self._database.parameters,
+            columns=self._database.columns,
+            cells=len(self._database.cells),
+            images=len(self.pictures),
+            pairs=len(self.pairs),
+            kinds=kinds,
+            codec=exported.header,
+            metrics=metrics,
+            encoding={
+                "inrvis": __version__,
+                "steps": steps,
+                "trade_off": self._training.trade_off,
+                "pairing": self._training.pairing,
+                **describe(self._codec),
+            },
+        )
+        numbers: dict[ImageKind, int] = {kind: i for i, kind in enumerate(kinds)}
+        tables = Tables(self._database.cells, tuple(numbers[k] for k in facts.kinds), self.pairs)
+        masks = {i: m for i in range(len(self.pictures)) if (m := self._mask(i)) is not None}
+        return images_image(
+            header,
+            tables,
+            graphs=exported.graphs,
+            integers=exported.integers,
+            streams=coded.records,
+            masks=masks,
+        )
+
+    def _mask(self, image: int) -> bytes | None:
+        mask = self.pictures.mask(image)
+        return None if mask is None else encode_mask(mask)
+
+    def measure(self, data: bytes) -> _Measured:
+        """Decode all images of a file in memory, and compare."""
+        facts = self.pictures.facts
+        qualities, largest, seconds = [], 0.0, 0.0
+        progress = self._progress("measure")
+        with Images("the encoded file", "cpu", data=data) as images:
+            # Pair by pair, as a decoder of all images goes.
+            order = [image for pair in self.pairs for image in pair if image >= 0]
+            for done, image in enumerate(order, start=1):
+                start = time.perf_counter()
+                decoded = images.decode(image)
+                seconds += time.perf_counter() - start
+                original = self.pictures.pixels(image)
+                peak = 255.0 if original.dtype == np.uint8 else facts.high - facts.low
+                error = np.abs(decoded.astype(np.float64) - original)
+                error = error[np.isfinite(original)]
+                square = float(np.mean(error**2)) if error.size else 0.0
+                qualities.append(_decibels(square, peak or 1.0))
+                largest = max(largest, float(error.max(initial=0.0)))
+                progress(done / len(order))
+        return _Measured(float(np.mean(qualities)), min(qualities), largest, seconds)
+
+    def _progress(self, stage: str) -> Callable[[float], None]:
+        report = self._report
+        if report is None:
+            return lambda _: None
+        return lambda fraction: report(Progress(fraction, math.nan, stage))
+
+    def stills_at(self, psnr_db: float) -> Stills:
+        """Stills of the same quality."""
+        return stills(self.pictures, psnr_db)
+
+
+def _decibels(square: float, peak: float) -> float:
+    # An exact image counts as 100 dB: a mean of infinities would say nothing of the others.
+    return min(100.0, 10 * math.log10(peak**2 / max(square, 1e-30)))
+
+
+def encode_images(
+    database: ImageDatabase,
+    path: str | os.PathLike[str],
+    codec: ImageCodec | None = None,
+    training: ImageTraining | None = None,
+    *,
+    device: str = "auto",
+    seed: int = 0,
+    force: bool = False,
+    report: Report | None = None,
+) -> ImagesReport:
+    """Encode a database of images into an `.inr` file.
+
+    Parameters
+    ----------
+    database : ImageDatabase
+        The images.
+    path : path
+        The file to write. While the training lasts, a checkpoint lies beside it.
+    codec : PaperSettings or ExactSettings, optional
+        What to train; the default codec by default.
+    training : ImageTraining, optional
+        For how long, and how.
+    device : {"auto", "cpu", "cuda"}
+        Where to train.
+    seed : int
+        Seed of weights and batches.
+    force : bool
+        Encode even where stills would be smaller.
+    report : callable, optional
+        Told of the progress. What it raises ends the encoding; the checkpoint stays.
+
+    Returns
+    -------
+    ImagesReport
+        Measured on the file.
+
+    Raises
+    ------
+    SourceError
+        If an image cannot be read.
+    UsageError
+        If the settings are no good, or the database is too small to gain.
+    OutputError
+        If the file cannot be written.
+    """
+    start = time.perf_counter()
+    output = Path(path)
+    settings = training or ImageTraining()
+    encoder = ImageEncoder(
+        database, codec or ExactSettings(), settings, device=device, seed=seed, report=report
+    )
+    model = encoder.make_model()
+    if not force:
+        encoder.require_gain(model)
+    checkpoint = encoder.checkpoint(output)
+    trainer = encoder.train(model, checkpoint)
+    exported = encoder.export(trainer)
+    coded = encoder.code(model, exported)
+    measured = encoder.measure(encoder.pack(exported, coded, {}, trainer.steps))
+    data = encoder.pack(exported, coded, measured.stored(), trainer.steps)
+    write_file(output, data)
+    checkpoint.path.unlink(missing_ok=True)
+    compared = encoder.stills_at(measured.psnr_db)
+    original = sum(kind.nbytes for kind in encoder.pictures.facts.kinds)
+    return ImagesReport(
+        psnr_db=measured.psnr_db,
+        worst_psnr_db=measured.worst_psnr_db,
+        max_abs_error=measured.max_abs_error,
+        bits_per_pixel=8 * len(data) / encoder.total_pixels,
+        compression_ratio=original / len(data),
+        encoded_bytes=len(data),
+        original_bytes=original,
+        weight_bytes=exported.weight_bytes,
+        stream_bytes=sum(map(len, coded.records)),
+        images=len(encoder.pictures),
+        pairs=sum(right >= 0 for _, right in encoder.pairs),
+        model=exported.header.name,
+        parameters=exported.header.parameters,
+        steps=trainer.steps,
+        encode_seconds=time.perf_counter() - start,
+        decode_seconds=measured.decode_seconds,
+        device=str(trainer.device),
+        stills=compared.describe(),
+        stills_bytes=compared.total_bytes,
+    )
+
+
+def _normalisation(parameter: Parameter) -> tuple[float, float]:
+    """Offset and scale that take a parameter to 0 … 1; angles as in the paper."""
+    numbers = parameter.numbers
+    name = parameter.name.lower()
+    if numbers is None:
+        return 0.0, 1.0 / max(len(parameter.values) - 1, 1)
+    low, high = min(numbers), max(numbers)
+    if name == "theta" and low >= -90 and high <= 90:
+        return -90.0, 1 / 180
+    if name == "phi" and low >= -180 and high <= 180:
+        return -180.0, 1 / 360
+    return low, 1 / (high - low) if high > low else 1.0
+
+
+def _first_cells(database: ImageDatabase) -> dict[int, Any]:
+    first: dict[int, Any] = {}
+    for cell in database.cells:
+        for image in cell.images:
+            if image >= 0:
+                first.setdefault(image, cell)
+    return first

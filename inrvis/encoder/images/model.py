@@ -1,0 +1,161 @@
+"""A codec for pairs of images while it is trained: rates and reconstructions, differentiable."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from inrvis.container.images_header import HYPER_STRIDE
+from inrvis.decoder.pairs import MOST_SEEN
+from inrvis.encoder.images.ops import Ops, TorchOps, Weigh
+
+Side = str
+BOTH: Sequence[Side] = ("left", "right")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs: images (batch, channels, height, width) from 0 to 1, codes (batch, k, 1, 1)."""
+
+    left: Tensor
+    right: Tensor
+    left_code: Tensor
+    right_code: Tensor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Bits of all latents of a batch, and its reconstructions."""
+
+    bits: Tensor
+    left: Tensor
+    right: Tensor
+
+
+class PairModel(nn.Module, ABC):
+    """Networks of a codec for pairs.
+
+    The roles below are written once, for `Ops`: run by torch in training, written as graphs for
+    the file. Whatever is not a role (the analysis) stays with the encoder.
+
+    Parameters
+    ----------
+    channels : int
+        Of the images.
+    code_size : int
+        Channels of a code.
+    generator : torch.Generator
+        Source of first weights.
+    """
+
+    exact: ClassVar[bool]
+    latents: int
+    hyperlatents: int
+    features: int
+    # Names of the stored tensors that are rounded to integers as they are.
+    integer_names: frozenset[str] = frozenset()
+
+    def __init__(self, channels: int, code_size: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.channels, self.code_size = channels, code_size
+        self._generator = generator
+        # Two dictionaries: what decoding needs, and the analysis.
+        self.stored, self.analysing = nn.ParameterDict(), nn.ParameterDict()
+
+    def make_weights(self) -> None:
+        """Make all weights, by one run on two tiny images."""
+        image = torch.zeros(1, self.channels, HYPER_STRIDE, HYPER_STRIDE)
+        code = torch.zeros(1, self.code_size, 1, 1)
+        with torch.no_grad():
+            self(Batch(image, image, code, code), generator=self._generator)
+
+    @abstractmethod
+    def analyse(self, ops: Ops, left: Any, right: Any) -> tuple[Any, Any]:
+        """Latents of both images."""
+
+    @abstractmethod
+    def hyper_analyse(self, ops: Ops, y_left: Any, y_right: Any) -> tuple[Any, Any]:
+        """Hyperlatents of both images."""
+
+    @abstractmethod
+    def prior(self, ops: Ops, code: Any, side: Side) -> Any:
+        """Means and scales of hyperlatents, (batch, 2 hyperlatents, 1, 1), from a code."""
+
+    @abstractmethod
+    def context_z(self, ops: Ops, prior: Any, z_left: Any) -> Any:
+        """Means and scales of the right image's hyperlatents."""
+
+    @abstractmethod
+    def hyper(self, ops: Ops, z_left: Any, z_right: Any, sides: Sequence[Side]) -> dict[Side, Any]:
+        """Left: means and scales of latents; right: features for `context_y`."""
+
+    @abstractmethod
+    def context_y(self, ops: Ops, y_left: Any, features: Any) -> Any:
+        """Means and scales of the right image's latents."""
+
+    @abstractmethod
+    def synthesis(
+        self, ops: Ops, y_left: Any, y_right: Any, sides: Sequence[Side]
+    ) -> dict[Side, Any]:
+        """Images, nominally from 0 to 1."""
+
+    @abstractmethod
+    def means(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Means in latent units and Laplace scales from what a role gives."""
+
+    @abstractmethod
+    def seen(self, latents: Tensor) -> Tensor:
+        """Latents as the roles that drive the coder see them."""
+
+    def forward(
+        self,
+        batch: Batch,
+        weigh: Weigh | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Outcome:
+        """Rates with uniform noise, reconstructions from rounded latents (section 3)."""
+        ops = TorchOps(self.stored, self._generator, weigh)
+        own = TorchOps(self.analysing, self._generator)
+        y = self.analyse(own, batch.left, batch.right)
+        z = self.hyper_analyse(own, *y)
+        prior = self.prior(ops, batch.left_code, "left").expand(-1, -1, *z[0].shape[2:])
+        z_left, bits = self._coded(z[0], prior, generator)
+        prior = self.prior(ops, batch.right_code, "right").expand(-1, -1, *z[1].shape[2:])
+        if self.exact:
+            prior = prior.clamp(-MOST_SEEN, MOST_SEEN)
+        parameters = self.context_z(ops, prior, self.seen(z_left))
+        z_right, more = self._coded(z[1], parameters, generator)
+        bits = bits + more
+        hyper = self.hyper(ops, self.seen(z_left), self.seen(z_right), BOTH)
+        y_left, more = self._coded(y[0], hyper["left"], generator)
+        bits = bits + more
+        parameters = self.context_y(ops, self.seen(y_left), hyper["right"])
+        y_right, more = self._coded(y[1], parameters, generator)
+        images = self.synthesis(ops, y_left, y_right, BOTH)
+        return Outcome(bits + more, images["left"], images["right"])
+
+    def _coded(
+        self, latents: Tensor, parameters: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """Latents as decoding gives them, with a straight-through gradient, and their bits."""
+        mean, scale = self.means(parameters)
+        distance = latents - mean
+        noise = torch.rand(distance.shape, generator=generator).to(distance.device) - 0.5
+        rounded = latents + (torch.round(distance) - distance).detach()
+        return rounded, laplace_bits(distance + noise, scale).sum()
+
+
+def laplace_bits(distance: Tensor, scale: Tensor) -> Tensor:
+    """Bits of the unit interval around ``distance`` from the mean of a Laplace distribution."""
+    away = distance.abs()
+    # Beyond half a unit in logarithms: far outliers must cost more, not all the same.
+    tail = (0.5 - away.clamp(min=0.5)) / scale + torch.log1p(-torch.exp(-1 / scale)) - 0.693147
+    near = away.clamp(max=0.5)
+    mass = 1 - 0.5 * (torch.exp((near - 0.5) / scale) + torch.exp(-(near + 0.5) / scale))
+    inside = torch.log(mass.clamp(min=1e-9))
+    return torch.where(away > 0.5, tail, inside) / -0.693147

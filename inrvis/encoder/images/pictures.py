@@ -1,0 +1,152 @@
+"""Images of a database as channels of networks, and what masks of them keep."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inrvis.container.images_header import (
+    MAX_IMAGE_PIXELS,
+    MAX_IMAGE_SIDE,
+    ImageKind,
+)
+from inrvis.errors import SourceError
+from inrvis.sources.database import ImageDatabase
+
+_CACHE_BYTES = 1 << 31
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one look at all images tells.
+
+    Attributes
+    ----------
+    kinds : tuple of ImageKind
+        For each image.
+    low, high : float
+        Range of the values of float images; 0 and 1 without any.
+    channels : int
+        Channels that a network for all of them gives.
+    """
+
+    kinds: tuple[ImageKind, ...]
+    low: float
+    high: float
+    channels: int
+
+
+def look_at(database: ImageDatabase) -> Facts:
+    """Read every image once.
+
+    Raises
+    ------
+    SourceError
+        If one cannot be read, or is too large.
+    """
+    kinds, low, high = [], np.inf, -np.inf
+    for number, stored in enumerate(database.images):
+        size = (stored.height, stored.width)
+        if max(size) > MAX_IMAGE_SIDE or size[0] * size[1] > MAX_IMAGE_PIXELS:
+            raise SourceError(f"image {number} is too large: {size[1]}x{size[0]} pixels")
+        pixels = stored.load()
+        mask = ""
+        if stored.dtype == "float32":
+            finite = pixels[np.isfinite(pixels)]
+            if np.isinf(pixels).any():
+                raise SourceError(f"image {number} has infinite values: make them NaN or finite")
+            if finite.size < pixels.size:
+                mask = "nan"
+            if finite.size:
+                low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+        elif stored.channels == 4 and np.isin(pixels[..., 3], (0, 255)).all():
+            mask = "alpha"
+        kinds.append(ImageKind(*size, stored.channels, stored.dtype, mask))  # type: ignore[arg-type]
+    if low > high:
+        low, high = 0.0, 1.0
+    channels = max((k.coded_channels for k in kinds), default=1)
+    return Facts(tuple(kinds), low, high, channels)
+
+
+class Pictures:
+    """Images as arrays for networks, kept in memory as far as there is room.
+
+    Parameters
+    ----------
+    database : ImageDatabase
+        The images.
+    facts : Facts
+        What `look_at` gave.
+    """
+
+    def __init__(self, database: ImageDatabase, facts: Facts) -> None:
+        self._database, self.facts = database, facts
+        self._cache: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._database.images)
+
+    def pixels(self, image: int) -> NDArray[Any]:
+        """Pixels as the source has them."""
+        if image in self._cache:
+            self._cache.move_to_end(image)
+            return self._cache[image]
+        pixels = self._database.images[image].load()
+        self._cache[image] = pixels
+        self._bytes += pixels.nbytes
+        while self._bytes > _CACHE_BYTES and len(self._cache) > 1:
+            self._bytes -= self._cache.popitem(last=False)[1].nbytes
+        return pixels
+
+    def mask(self, image: int) -> NDArray[np.bool_] | None:
+        """Opaque pixels, or numbers, shape (1, height, width); None if it has no mask."""
+        kind = self.facts.kinds[image].mask
+        if not kind:
+            return None
+        pixels = self.pixels(image)
+        known = pixels[..., 3] == 255 if kind == "alpha" else ~np.isnan(pixels)
+        return np.asarray(known[None])
+
+    def channels(self, image: int, window: tuple[slice, slice] | None = None) -> NDArray[Any]:
+        """Channels from 0 to 1, (channels, height, width) of float32.
+
+        Parameters
+        ----------
+        image : int
+            Its number.
+        window : tuple of slice, optional
+            Part to be cut out; by default the whole image, its edges repeated to a multiple
+            of 32.
+        """
+        kind, facts = self.facts.kinds[image], self.facts
+        pixels = self.pixels(image)
+        if window is not None:
+            pixels = pixels[window]
+        if kind.dtype == "float32":
+            extent = facts.high - facts.low
+            values = (pixels[None] - facts.low) / (extent or 1.0)
+            values = np.nan_to_num(values, nan=0.0).astype(np.float32)
+        else:
+            values = pixels[..., : kind.coded_channels].transpose(2, 0, 1) / np.float32(255)
+        missing = facts.channels - len(values)
+        if missing:
+            values = np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])
+        if window is None:
+            height, width = kind.padded
+            pad = ((0, 0), (0, height - kind.height), (0, width - kind.width))
+            values = np.pad(values, pad, mode="edge")
+        return np.ascontiguousarray(values, dtype=np.float32)
+
+    def window(self, image: int, side: int, top: float, left: float) -> tuple[slice, slice] | None:
+        """Square at a relative place; None where the image is smaller and is taken whole."""
+        kind = self.facts.kinds[image]
+        if not side or min(kind.height, kind.width) < side:
+            return None
+        rows, columns = kind.height - side, kind.width - side
+        y, x = round(top * rows), round(left * columns)
+        return slice(y, y + side), slice(x, x + side)

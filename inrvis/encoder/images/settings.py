@@ -1,0 +1,146 @@
+"""Settings of the codec for image databases."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from inrvis.errors import UsageError
+
+Attention = Literal["joint", "epipolar"]
+Prior = Literal["parameters", "free"]
+Pairing = Literal["sorted", "sphere"]
+
+
+@dataclass(frozen=True)
+class PaperSettings:
+    """FCNR as published, or one of its ablations (section 4 and Table 3).
+
+    Attributes
+    ----------
+    channels, latents : int
+        N and M.
+    attention : {"joint", "epipolar"}
+        Joint context transfer, or ECSIC's cross-attention along rows.
+    prior : {"parameters", "free"}
+        Distributions of hyperlatents from the images' parameters, or free, as in ECSIC.
+    float_weights : bool
+        Whether the file keeps weights as float32; else they are quantised and entropy-coded.
+    """
+
+    channels: int = 192
+    latents: int = 48
+    attention: Attention = "joint"
+    prior: Prior = "parameters"
+    float_weights: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called in the paper's Table 3."""
+        names = {
+            ("joint", "parameters"): "fcnr",
+            ("joint", "free"): "jct-only",
+            ("epipolar", "parameters"): "pe-only",
+            ("epipolar", "free"): "ecsic",
+        }
+        return names[self.attention, self.prior]
+
+
+@dataclass(frozen=True)
+class ExactSettings:
+    """The default codec: small networks, those before the entropy coder on integers.
+
+    Attributes
+    ----------
+    channels : int
+        Of the synthesis at an eighth of the resolution; half as many at each finer one.
+    latents, hyperlatents, features : int
+        Channels of latents, hyperlatents and the entropy networks' hidden layers.
+    analysis : int
+        Channels of the analysis, which is not stored.
+    attention : bool
+        Whether the synthesis sees the other image of the pair through a joint context transfer,
+        at an eighth of the resolution.
+    """
+
+    channels: int = 48
+    latents: int = 32
+    hyperlatents: int = 16
+    features: int = 32
+    analysis: int = 64
+    attention: bool = False
+
+    name = "fcnr-exact"
+
+
+@dataclass(frozen=True)
+class ImageTraining:
+    """How a codec is trained.
+
+    Attributes
+    ----------
+    seconds : float
+        Time for everything, by the clock.
+    steps : int
+        Steps instead of seconds; 0 for as many as fit.
+    trade_off : float
+        Weight of the squared error (8-bit units) against bits a pixel: lambda.
+    batch : int
+        Pairs of a step.
+    crop : int
+        Side of the random squares trained on, a multiple of 32; 0 for whole images.
+    rate : float
+        Step size of Adam.
+    decay : bool
+        Whether the step size falls to nothing over the training.
+    every_view, every_time : int
+        Take every n-th view and every n-th time step for training; the paper has 2 and 3.
+    pairing : {"sorted", "sphere"}
+        Neighbours in the order of the parameters, as in the paper, or on the sphere of views.
+    clip : float
+        Largest norm of a gradient.
+    """
+
+    seconds: float = 600.0
+    steps: int = 0
+    trade_off: float = 0.01
+    batch: int = 8
+    crop: int = 128
+    rate: float = 1e-3
+    decay: bool = True
+    every_view: int = 1
+    every_time: int = 1
+    pairing: Pairing = "sorted"
+    clip: float = 2.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds < float("inf"):
+            raise UsageError(f"the time budget must be positive, not {self.seconds} seconds")
+        if not 0 < self.trade_off < float("inf"):
+            raise UsageError(f"the trade-off must be a positive number, not {self.trade_off}")
+        if self.crop % 32 or self.crop < 0:
+            raise UsageError(f"the crop must be a multiple of 32, not {self.crop}")
+        if min(self.every_view, self.every_time, self.batch) < 1 or self.steps < 0:
+            raise UsageError("every_view, every_time, batch and steps must be positive")
+
+    @classmethod
+    def paper(cls, seconds: float = 3600.0, pairing: Pairing = "sorted") -> ImageTraining:
+        """Recipe of the paper, section 4: whole images, one pair a step, Adam at 1e-4."""
+        return cls(
+            seconds=seconds,
+            batch=1,
+            crop=0,
+            rate=1e-4,
+            decay=False,
+            every_view=2,
+            every_time=3,
+            pairing=pairing,
+        )
+
+
+ImageCodec = PaperSettings | ExactSettings
+
+
+def describe(settings: ImageCodec | ImageTraining) -> dict[str, Any]:
+    """Settings as plain values."""
+    return asdict(settings)

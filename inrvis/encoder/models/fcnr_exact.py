@@ -1,0 +1,158 @@
+"""The default codec for pairs: FCNR's scheme in small networks, integers before the coder.
+
+The paper's roles stay (analysis, hyperprior, context of the left image for the right one, codes
+of the parameters), but every network that picks probability tables works on integers, so
+attention, whose softmax cannot be exact, is left to the synthesis, and off unless asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inrvis.bitstream.latents import NUMBER_OF_SCALES
+from inrvis.decoder.pairs import MEAN_UNIT, MOST_SEEN
+from inrvis.encoder.images.model import PairModel, Side
+from inrvis.encoder.images.ops import Ops
+from inrvis.encoder.images.settings import ExactSettings
+from inrvis.encoder.models.fcnr import joint_context
+
+# Tables that latents start with: scales of about 1.
+_FIRST_TABLE = 112
+
+
+class ExactModel(PairModel):
+    """See the module.
+
+    Parameters
+    ----------
+    settings : ExactSettings
+        Sizes.
+    channels, code_size, generator
+        As in `PairModel`.
+    """
+
+    exact = True
+
+    def __init__(
+        self,
+        settings: ExactSettings,
+        channels: int,
+        code_size: int,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__(channels, code_size, generator)
+        self._settings = settings
+        self.latents, self.hyperlatents = settings.latents, settings.hyperlatents
+        self.features = settings.features
+        self.make_weights()
+
+    def make_weights(self) -> None:
+        """Make all weights; tables start in the middle."""
+        super().make_weights()
+        self.integer_names = frozenset(n for n in self.stored if not n.startswith("d"))
+        for name in ("prior_1", "cz_2", "hl", "cy_2"):
+            bias = self.stored[f"{name}_b"]
+            with torch.no_grad():
+                bias[len(bias) // 2 :] = _FIRST_TABLE / 16
+
+    def analyse(self, ops: Ops, left: Any, right: Any) -> tuple[Any, Any]:
+        """Latents of each image by itself."""
+        return self._analyse(ops, left), self._analyse(ops, right)
+
+    def _analyse(self, ops: Ops, x: Tensor) -> Any:
+        n = self._settings.analysis
+        x = functional.pixel_unshuffle(x - 0.5, 4)
+        x = ops.leaky(ops.conv(x, "e0", n))
+        x = ops.leaky(ops.conv(x, "e1", n, stride=2))
+        x = _residual(ops, x, "e2", n)
+        x = _residual(ops, x, "e3", n)
+        # A unit of latents is a rounding step: start with a few of them.
+        return ops.scale(ops.conv(x, "e4", self.latents), 4.0)
+
+    def hyper_analyse(self, ops: Ops, y_left: Any, y_right: Any) -> tuple[Any, Any]:
+        """Hyperlatents of each image by itself."""
+        return self._hyper_analyse(ops, y_left), self._hyper_analyse(ops, y_right)
+
+    def _hyper_analyse(self, ops: Ops, y: Any) -> Any:
+        n = self._settings.analysis
+        y = ops.leaky(ops.conv(y, "a0", n, stride=2))
+        y = ops.leaky(ops.conv(y, "a1", n, stride=2))
+        return ops.conv(y, "a2", self.hyperlatents)
+
+    def prior(self, ops: Ops, code: Any, side: Side) -> Any:  # noqa: ARG002
+        """One perceptron for both images."""
+        hidden = ops.integer_conv(code, "prior_0", self.features, 1)
+        return ops.integer_conv(hidden, "prior_1", 2 * self.hyperlatents, 1, signed=True)
+
+    def context_z(self, ops: Ops, prior: Any, z_left: Any) -> Any:
+        """Convolutions of the left hyperlatents and the right prior."""
+        hidden = ops.integer_conv(ops.concat([prior, z_left]), "cz_0", self.features)
+        hidden = ops.integer_conv(hidden, "cz_1", self.features, 1)
+        return ops.integer_conv(hidden, "cz_2", 2 * self.hyperlatents, 1, signed=True)
+
+    def hyper(self, ops: Ops, z_left: Any, z_right: Any, sides: Sequence[Side]) -> dict[Side, Any]:
+        """Each image by itself, so that a left image decodes alone."""
+        result = {}
+        if "left" in sides:
+            trunk = self._trunk(ops, z_left)
+            result["left"] = ops.integer_conv(trunk, "hl", 2 * self.latents, signed=True)
+        if "right" in sides:
+            result["right"] = self._trunk(ops, z_right)
+        return result
+
+    def _trunk(self, ops: Ops, z: Any) -> Any:
+        n = self.features
+        x = ops.depth_to_space(ops.integer_conv(z, "h0", 4 * n, 1))
+        x = ops.integer_conv(x, "h1", n)
+        return ops.depth_to_space(ops.integer_conv(x, "h2", 4 * n, 1))
+
+    def context_y(self, ops: Ops, y_left: Any, features: Any) -> Any:
+        """Convolutions of the left latents and the right features."""
+        hidden = ops.integer_conv(ops.concat([y_left, features]), "cy_0", self.features)
+        hidden = ops.integer_conv(hidden, "cy_1", self.features)
+        return ops.integer_conv(hidden, "cy_2", 2 * self.latents, 1, signed=True)
+
+    def synthesis(
+        self, ops: Ops, y_left: Any, y_right: Any, sides: Sequence[Side]
+    ) -> dict[Side, Any]:
+        """Residual blocks at an eighth, then sub-pixel convolutions."""
+        n = self._settings.channels
+        both = {"left": y_left, "right": y_right}
+        if not self._settings.attention:
+            return {side: self._synthesis(ops, self._lift(ops, both[side])) for side in sides}
+        lifted = {side: self._lift(ops, y) for side, y in both.items()}
+        joined = joint_context(ops, lifted, "dj", n, sides)
+        return {side: self._synthesis(ops, joined[side]) for side in sides}
+
+    def _lift(self, ops: Ops, y: Any) -> Any:
+        return ops.leaky(ops.conv(ops.scale(y, 0.25), "d0", self._settings.channels))
+
+    def _synthesis(self, ops: Ops, x: Any) -> Any:
+        n = self._settings.channels
+        x = _residual(ops, x, "d1", n)
+        x = ops.leaky(ops.depth_to_space(ops.conv(x, "d2", 2 * n)))
+        x = _residual(ops, x, "d3", n // 2)
+        x = ops.leaky(ops.depth_to_space(ops.conv(x, "d4", n)))
+        return ops.depth_to_space(ops.conv(x, "d5", 4 * self.channels))
+
+    def means(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Means in sixteenths and numbers of tables."""
+        mean, table = parameters.chunk(2, dim=1)
+        clamped = table + (table.clamp(0, NUMBER_OF_SCALES - 1) - table).detach()
+        ratio = torch.exp2(clamped / 8 + (3 - 16))
+        # t = w / (w + 2**16), b = -1 / (2 ln t).
+        return mean / MEAN_UNIT, 0.5 / torch.log1p(1 / ratio)
+
+    def seen(self, latents: Tensor) -> Tensor:
+        """Sixteenths, limited to what the integer networks may see."""
+        return (latents * MEAN_UNIT).clamp(-MOST_SEEN, MOST_SEEN)
+
+
+def _residual(ops: Ops, x: Any, name: str, channels: int) -> Any:
+    hidden = ops.leaky(ops.conv(x, f"{name}a", channels))
+    return ops.add(x, ops.conv(hidden, f"{name}b", channels))
