@@ -1,0 +1,156 @@
+"""The codecs of the image benchmark, the order of views, and how results are compared."""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import image_database
+from benchmarks.image_database import bytes_at, compare, view_order
+from benchmarks.image_peers import ImagePeer, Rgb, Still, image_peers
+from benchmarks.image_quality import Quality, background, psnr_db
+from inrvis.errors import UsageError
+from inrvis.parameters import Cell, Parameter
+from inrvis.sources import cinema_writer
+from inrvis.sources.database import ImageDatabase
+
+BACKGROUND = (82, 87, 110)
+
+
+def views(count: int = 5, height: int = 70, width: int = 91) -> list[Rgb]:
+    """A shaded disc that moves from view to view, in front of one colour."""
+    y, x = np.mgrid[:height, :width]
+    images = []
+    for number in range(count):
+        distance = np.hypot(x - 30 - 2 * number, y - 35) / 25
+        shade = np.clip(1 - distance**2, 0, 1)[..., None]
+        colours = shade * np.array([220, 180, 90]) + 30
+        image = np.where((distance < 1)[..., None], colours, np.array(BACKGROUND))
+        images.append(np.rint(image).astype(np.uint8))
+    return images
+
+
+def quality(images: list[Rgb], decoded: list[Rgb]) -> float:
+    return (
+        psnr_db(
+            float(
+                sum(((a.astype(int) - b) ** 2).sum() for a, b in zip(images, decoded, strict=True))
+            ),
+            sum(image.size for image in images),
+        )
+        or math.inf
+    )
+
+
+@pytest.mark.parametrize("peer", image_peers(), ids=lambda peer: peer.label)
+def test_a_peer_gives_back_the_images_it_was_given(peer: ImagePeer) -> None:
+    if reason := peer.missing():
+        pytest.skip(reason)
+    images = views()
+    coarse, fine = (peer.encode(images, peer.settings[i]) for i in (0, -1))
+    assert coarse.nbytes < fine.nbytes
+    decoded = list(peer.decode(fine))
+    assert [image.shape for image in decoded] == [image.shape for image in images]
+    assert quality(images, decoded) > max(27.0, quality(images, list(peer.decode(coarse))))
+    for number in (4, 0, 3):
+        np.testing.assert_array_equal(peer.access(fine, number), decoded[number])
+
+
+def test_a_group_holds_what_it_says_and_counts_all_its_bytes() -> None:
+    (peer,) = image_peers(["webp"])
+    assert isinstance(peer, Still)
+    stream = peer.encode(views(3), 75)
+    assert len(stream.groups) == 3
+    assert stream.nbytes == sum(len(peer.encode_image(image, 75)) for image in views(3))
+    with pytest.raises(UsageError, match="mpeg2"):
+        image_peers(["mpeg2"])
+
+
+def test_the_foreground_is_what_is_not_background() -> None:
+    images = views(2)
+    assert background(images) == BACKGROUND
+    measured = Quality(BACKGROUND)
+    original, decoded = images[0], images[0].copy()
+    inside = (original != np.array(BACKGROUND)).any(axis=2)
+    decoded[~inside] += 3
+    measured.add(original, decoded)
+    record = measured.record()
+    assert record["foreground_psnr_db"] is None
+    assert record["psnr_db"] == pytest.approx(10 * math.log10(255**2 / (9 * (~inside).mean())))
+    assert record["foreground_share"] == pytest.approx(inside.mean())
+    assert record["lpips"] is None
+
+
+def test_similarity_of_equal_images_is_one() -> None:
+    measured = Quality(BACKGROUND)
+    for image in views(2):
+        measured.add(image, image)
+    record = measured.record()
+    assert record["ssim"] == pytest.approx(1)
+    assert record["foreground_ssim"] == pytest.approx(1)
+    assert record["psnr_db"] is None
+
+
+def database(*counts: int) -> ImageDatabase:
+    names = ("time", "theta", "phi")
+    parameters = tuple(
+        Parameter(n, tuple(str(i) for i in range(c))) for n, c in zip(names, counts, strict=True)
+    )
+    cells = tuple(
+        Cell(tuple(int(i) for i in index), (number,))
+        for number, index in enumerate(np.ndindex(*counts))
+    )
+    return ImageDatabase(parameters, ("FILE",), cells, ())
+
+
+@pytest.mark.parametrize("counts", [(2, 3, 5), (3, 3, 4), (1, 4, 4), (2, 2, 2)])
+def test_neighbours_on_the_path_differ_by_one_step(counts: tuple[int, int, int]) -> None:
+    views_in = database(*counts)
+    order = view_order(views_in, 0)
+    assert sorted(order) == list(range(len(views_in.cells)))
+    steps = [
+        np.abs(np.subtract(views_in.cells[a].values, views_in.cells[b].values)).sum()
+        for a, b in pairwise(order)
+    ]
+    assert set(steps) == {1}
+
+
+def test_rates_are_compared_at_equal_quality() -> None:
+    theirs = [
+        {"codec": "avif", "psnr_db": 30.0, "bits_per_pixel": 0.1},
+        {"codec": "avif", "psnr_db": 40.0, "bits_per_pixel": 0.4},
+    ]
+    assert bytes_at(theirs, 35.0) == pytest.approx(0.2)
+    assert bytes_at(theirs, 41.0) is None
+    ours = {"codec": "inrvis", "psnr_db": 35.0, "bits_per_pixel": 0.1, "images_in_file": 3}
+    assert compare({"records": [*theirs, ours]}) == [
+        {"file": "inrvis", "psnr_db": 35.0, "ratio_to": {"avif": pytest.approx(0.5)}}
+    ]
+
+
+def test_a_run_goes_on_where_the_last_one_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(image_database, "CROPS", tmp_path / "crops")
+    images, folder = views(3), tmp_path / "disc.cdb"
+    cells = tuple(Cell((i,), (i,)) for i in range(3))
+    parameter = Parameter("phi", ("0", "10", "20"))
+    cinema_writer.write(folder, (parameter,), ("FILE",), cells, lambda number: images[number])
+    results = tmp_path / "results.json"
+    arguments = [str(folder), "--peers", "webp", "--results", str(results), "--minutes"]
+    assert image_database.main([*arguments, "1e-9"]) == 3
+    assert image_database.main([*arguments, "5"]) == 0
+    record = json.loads(results.read_text())
+    entry = record["results"]["disc"]
+    assert [r["setting"] for r in entry["records"]] == [1, 10, 40, 75, 92]
+    assert entry["images"] == 3
+    assert record["provenance"]["command"]
+    assert len(list((tmp_path / "crops" / "disc").iterdir())) == 6
+    capsys.readouterr()
+    assert image_database.main([*arguments, "5"]) == 0
+    assert not capsys.readouterr().out
