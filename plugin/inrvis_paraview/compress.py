@@ -87,7 +87,7 @@ class NeuralCompress(EncodingAlgorithm):
     def RequestUpdateExtent(self, _request: Any, inputs: Any, outputs: Any) -> int:
         wanted = outputs.GetInformationObject(0)
         source = inputs[0].GetInformationObject(0)
-        source.Set(_KEYS.UPDATE_EXTENT(), own_part(wanted, source), 6)
+        source.Set(_KEYS.UPDATE_EXTENT(), own_part(wanted, source, requested_extent(wanted)), 6)
         return 1
 
     def RequestData(self, _request: Any, inputs: Any, outputs: Any) -> int:

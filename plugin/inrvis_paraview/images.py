@@ -41,7 +41,9 @@ def announce_times(information: Any, times: Sequence[float]) -> None:
 
 
 def requested_extent(information: Any) -> Extent | None:
-    """Extent that the pipeline asks for; None when this piece is empty."""
+    """Extent that the pipeline asks for; None when this piece is empty, or not asked for."""
+    if not information.Has(vtkStreamingDemandDrivenPipeline.UPDATE_EXTENT()):
+        return None
     x0, x1, y0, y1, z0, z1 = information.Get(vtkStreamingDemandDrivenPipeline.UPDATE_EXTENT())
     empty = x1 < x0 or y1 < y0 or z1 < z0
     return None if empty else (x0, x1, y0, y1, z0, z1)

@@ -11,7 +11,6 @@ from inrvis import sources
 from inrvis.errors import UsageError
 from inrvis.grid import Extent
 from inrvis.sources import Image
-from inrvis_paraview.images import requested_extent
 
 _KEYS = vtkStreamingDemandDrivenPipeline
 
@@ -25,16 +24,18 @@ def point_pieces(image: vtkImageData) -> list[Image]:
     return [sources.from_vtk(image)]
 
 
-def own_part(wanted: Any, source: Any) -> tuple[int, ...]:
-    """Extent to ask the input for: this rank's part of the whole, and what is wanted of it."""
+def own_part(asked: Any, source: Any, extent: Extent | None) -> tuple[int, ...]:
+    """Extent to ask the input for: this rank's part of the whole, and the extent wanted of it.
+
+    `asked` is the information of the output that tells the number of this rank's piece.
+    """
     translator = vtkExtentTranslator()
     translator.SetWholeExtent(source.Get(_KEYS.WHOLE_EXTENT()))
-    translator.SetPiece(max(wanted.Get(_KEYS.UPDATE_PIECE_NUMBER()), 0))
-    translator.SetNumberOfPieces(max(wanted.Get(_KEYS.UPDATE_NUMBER_OF_PIECES()), 1))
+    translator.SetPiece(max(asked.Get(_KEYS.UPDATE_PIECE_NUMBER()), 0))
+    translator.SetNumberOfPieces(max(asked.Get(_KEYS.UPDATE_NUMBER_OF_PIECES()), 1))
     translator.SetGhostLevel(0)
     translator.PieceToExtent()
     own = tuple(translator.GetExtent())
-    extent = requested_extent(wanted)
     if extent is None:
         return own
     if any(own[2 * i] > own[2 * i + 1] for i in range(3)):
