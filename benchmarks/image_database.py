@@ -25,12 +25,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.image_peers import ImagePeer, Rgb, image_peers
 from benchmarks.image_quality import Quality, background, load_lpips
 from benchmarks.provenance import ROOT, provenance
 from inrvis.decoder.sessions import Device
 from inrvis.errors import InrvisError, UsageError
+from inrvis.parameters import Cell
 from inrvis.sources import cinema
 from inrvis.sources.database import ImageDatabase
 
@@ -98,8 +100,47 @@ def view_order(database: ImageDatabase, column: int) -> list[int]:
         return tuple(key)
 
     cells = [cell for cell in database.cells if cell.images[column] >= 0]
-    cells.sort(key=lambda cell: place(cell.values))
+    sphere = [p for p, q in enumerate(database.parameters) if q.name in ("phi", "theta")]
+    grid = math.prod(len(parameter.values) for parameter in database.parameters)
+    if len(sphere) == 2 and 2 * len(cells) < grid:
+        cells = _path_over_sphere(database, cells, sphere)
+    else:
+        cells.sort(key=lambda cell: place(cell.values))
     return list(dict.fromkeys(cell.images[column] for cell in cells))
+
+
+def _path_over_sphere(
+    database: ImageDatabase, cells: Sequence[Cell], sphere: Sequence[int]
+) -> list[Cell]:
+    """Scattered views: always on to the nearest that is left, and back the same way.
+
+    A new step of the other parameters starts where the last one ended.
+    """
+    steps: dict[tuple[int, ...], list[Cell]] = {}
+    for cell in cells:
+        rest = tuple(v for axis, v in enumerate(cell.values) if axis not in sphere)
+        steps.setdefault(rest, []).append(cell)
+    ordered: list[Cell] = []
+    for rest in sorted(steps):
+        left = steps[rest]
+        points = np.array([_direction(database, cell) for cell in left])
+        here = _direction(database, ordered[-1]) if ordered else points[0]
+        free = np.ones(len(left), bool)
+        for _ in left:
+            nearest = int(np.argmax(np.where(free, points @ here, -2)))
+            free[nearest] = False
+            here = points[nearest]
+            ordered.append(left[nearest])
+    return ordered
+
+
+def _direction(database: ImageDatabase, cell: Cell) -> npt.NDArray[np.float64]:
+    named = zip(database.parameters, cell.values, strict=True)
+    texts = {parameter.name: parameter.values[index] for parameter, index in named}
+    phi, theta = (math.radians(float(texts[name])) for name in ("phi", "theta"))
+    return np.array(
+        [math.cos(theta) * math.cos(phi), math.cos(theta) * math.sin(phi), math.sin(theta)]
+    )
 
 
 def load(folder: Path, column: str | None, most: int | None) -> Views:
@@ -297,8 +338,9 @@ def run(arguments: argparse.Namespace) -> bool:
         if reason := peer.missing():
             entry["absent"][peer.label] = reason
             continue
-        for setting in peer.settings:
-            work.append((peer.label, setting, partial(measure_peer, peer, setting, views, lpips)))
+        work += [
+            (peer.label, s, partial(measure_peer, peer, s, views, lpips)) for s in peer.settings
+        ]
     done = {(r["codec"], r["setting"]) for r in entry["records"]}
     if arguments.again:
         done -= {(label, setting) for label, setting, _ in work}

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
-from benchmarks import image_database
+from benchmarks import image_database, image_render
 from benchmarks.image_database import bytes_at, compare, view_order
 from benchmarks.image_peers import ImagePeer, Rgb, Still, image_peers
 from benchmarks.image_quality import Quality, background, psnr_db
 from inrvis.errors import UsageError
-from inrvis.parameters import Cell, Parameter
-from inrvis.sources import cinema_writer
+from inrvis.parameters import Cell, Parameter, sort_values
+from inrvis.sources import cinema, cinema_writer
 from inrvis.sources.database import ImageDatabase
 
 BACKGROUND = (82, 87, 110)
@@ -118,6 +119,58 @@ def test_neighbours_on_the_path_differ_by_one_step(counts: tuple[int, int, int])
         for a, b in pairwise(order)
     ]
     assert set(steps) == {1}
+
+
+def test_scattered_views_are_visited_by_nearness() -> None:
+    directions = image_render.geodesic_views(42)
+    degrees = [image_render.angles(direction) for direction in directions]
+    texts = [(f"{phi:.3f}", f"{theta:.3f}") for phi, theta in degrees]
+    phis, thetas = (sort_values(t[axis] for t in texts) for axis in (0, 1))
+    parameters = (Parameter("time", ("0", "1")), Parameter("phi", phis), Parameter("theta", thetas))
+    cells = tuple(
+        Cell((time, phis.index(phi), thetas.index(theta)), (time * 42 + view,))
+        for time in range(2)
+        for view, (phi, theta) in enumerate(texts)
+    )
+    order = view_order(ImageDatabase(parameters, ("FILE",), cells, ()), 0)
+    assert sorted(order) == list(range(84))
+    assert {number // 42 for number in order[:42]} == {0}
+    cosines = [float(directions[a % 42] @ directions[b % 42]) for a, b in pairwise(order)]
+    # Neighbours on this sphere are 32 or 36 degrees apart.
+    assert np.median(cosines) > np.cos(np.radians(37))
+
+
+def test_the_tornado_has_its_published_values() -> None:
+    field = image_render.tornado(32, 0)
+    magnitude = np.linalg.norm(field, axis=3)
+    assert magnitude.min() == pytest.approx(0.029840, abs=1e-6)
+    assert magnitude.max() == pytest.approx(0.313126, abs=1e-6)
+    np.testing.assert_allclose(field[16, 16, 16], [0.036926, -0.199787, 0.008468], atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [12, 42, 162, 812])
+def test_views_are_spread_evenly(count: int) -> None:
+    directions = image_render.geodesic_views(count)
+    assert directions.shape == (count, 3)
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1)
+    np.testing.assert_allclose(directions.sum(axis=0), 0, atol=1e-9)
+    cosines = directions @ directions.T - 2 * np.eye(count)
+    nearest = np.degrees(np.arccos(cosines.max(axis=1)))
+    assert nearest.max() < 1.4 * nearest.min()
+    with pytest.raises(ValueError, match="no number of views"):
+        image_render.geodesic_views(count + 1)
+
+
+def test_a_table_of_renderings_is_a_database(tmp_path: Path) -> None:
+    directions = image_render.geodesic_views(12)
+    for view in range(12):
+        path = tmp_path / image_render.image_name(view, 0)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Pillow.fromarray(np.full((4, 4, 3), view, np.uint8)).save(path)
+    image_render.write_table(tmp_path, directions, np.array([0.0]))
+    read = cinema.read(tmp_path)
+    assert [p.name for p in read.parameters] == ["time", "phi", "theta"]
+    assert len(read.images) == 12
 
 
 def test_rates_are_compared_at_equal_quality() -> None:
