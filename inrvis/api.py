@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from inrvis.errors import UsageError
+from inrvis.files import replacing
 from inrvis.metrics import Metrics, bits_per_value, compression_ratio
 from inrvis.targets import Target
 
 if TYPE_CHECKING:
+    from inrvis.decoder.images import Images
     from inrvis.decoder.series import Series
     from inrvis.decoder.sessions import Device
     from inrvis.decoder.volume import Volume
+    from inrvis.encoder.rate_control import Mode, Result
     from inrvis.encoder.settings import ModelChoice
     from inrvis.encoder.training import Progress
 
@@ -83,10 +86,10 @@ def open(  # noqa: A001
 @overload
 def open(  # noqa: A001
     path: str | os.PathLike[str], *, time_index: None = None, device: Device = ...
-) -> Volume | Series: ...
+) -> Volume | Series | Images: ...
 def open(  # noqa: A001
     path: str | os.PathLike[str], *, time_index: int | None = None, device: Device = "auto"
-) -> Volume | Series:
+) -> Volume | Series | Images:
     """Open an `.inr` file for decoding.
 
     Parameters
@@ -100,9 +103,10 @@ def open(  # noqa: A001
 
     Returns
     -------
-    Volume or Series
+    Volume, Series or Images
         A context manager. A file of several time steps is a `Series` unless a step is named:
-        ``series.times``, ``len(series)``, and ``series[k]``, a `Volume`.
+        ``series.times``, ``len(series)``, and ``series[k]``, a `Volume`. A file of a
+        database of images is `Images`.
 
     Raises
     ------
@@ -119,7 +123,11 @@ def open(  # noqa: A001
 
     if time_index is not None:
         return Volume(path, device, time_index)
-    return Series(path, device) if read_kind(path) == "series" else Volume(path, device)
+    if (kind := read_kind(path)) == "images":
+        from inrvis.decoder.images import Images
+
+        return Images(path, device)
+    return Series(path, device) if kind == "series" else Volume(path, device)
 
 
 def encode(
@@ -137,18 +145,22 @@ def encode(
     dimensions: tuple[int, int, int] | None = None,
     dtype: str | None = None,
     knot_spacing: int = 0,
+    mode: Mode = "write",
+    start: str | os.PathLike[str] | Volume | None = None,
+    warm_start: bool = True,
 ) -> EncodeReport:
-    """Encode a volume into an `.inr` file.
+    """Encode a volume, or several time steps of one, into an `.inr` file.
 
     Parameters
     ----------
-    source : path, ndarray, vtkImageData or Image
+    source : path, ndarray, vtkImageData, Image, or a list of these
         A file that `inrvis.sources` reads, values of shape (nz, ny, nx[, components]), or an
-        image in memory.
+        image in memory. A list, or a `.pvd` file, makes a series: a time step each, in this
+        order, at their own times or, where they have none, one after the step before.
     path : path
         The file to write.
     target : Ratio, BitRate, Psnr or MaxError
-        Size or quality to reach, or the bound to keep.
+        Size or quality to reach, or the bound to keep; of each step.
     arrays : sequence of str, optional
         Arrays to keep; all by default. They share one network.
     model : {"auto", "siren", "fourier", "sci", "none"}, FourierSettings or SciSettings
@@ -157,8 +169,8 @@ def encode(
     preset : {"fast", "balanced", "best"}
         How long to train.
     time_budget : float, optional
-        Seconds for the whole encoding, by the clock, instead of the preset's length. Equal
-        seeds then no longer give equal files.
+        Seconds for the whole encoding of a step, by the clock, instead of the preset's length.
+        Equal seeds then no longer give equal files.
     device : {"auto", "cpu", "cuda"}
         Where to train.
     seed : int
@@ -171,57 +183,175 @@ def encode(
     knot_spacing : int, optional
         Evaluate the network at knots this many voxels apart, and interpolate: 2 decodes several
         times faster and costs about 1 dB. 0, the default, evaluates it at every voxel.
+    mode : {"write", "append", "restart"}
+        Whether to write a new file; to append to a series the next time step, where a file that
+        is not there is made, and one volume counts as the first step; or to append after dropping
+        steps that are not before the new one, as when a run goes on from a checkpoint. A reader,
+        or a crash, meets the file with either all steps that were finished or these and the new
+        one.
+    start : path or Volume, optional
+        A file, of a series its last step, or an open volume, whose network to start from. It is
+        used where the model is a SIREN of the same architecture; with a Psnr target the training
+        is then as short as it can be.
+    warm_start : bool
+        Whether an appended step, without a `start`, starts from the last step's network.
 
     Returns
     -------
     EncodeReport
-        Measured on the written file. Where a Psnr target is out of reach the best file is
-        written and ``target_met`` is False.
+        Measured on the written file; of an appended step, with the bytes by which the file has
+        grown. Where a Psnr target is out of reach the best file is written and ``target_met`` is
+        False.
 
     Raises
     ------
     SourceError, UsageError, ArrayNotFoundError
-        If the input or the settings are no good.
+        If the input or the settings are no good, or a step does not fit the series.
+    FormatError
+        If a file to append to or to start from cannot be read.
     OutputError
         If the file cannot be written.
     """
     from inrvis.encoder.rate_control import encode_to_target
     from inrvis.encoder.settings import training_settings
+    from inrvis.encoder.start import start_from
 
-    start = time.perf_counter()
+    if mode not in ("write", "append", "restart"):
+        raise UsageError(f"unknown mode {mode!r}: choose write, append or restart")
     training = training_settings(preset, time_budget)
-    image = _image(source, arrays, dimensions, dtype)
-    result = encode_to_target(
-        image,
-        path,
-        target,
-        training,
-        model=model,
-        device=device,
-        seed=seed,
-        report=progress,
-        knot_spacing=knot_spacing,
+
+    def encode_one(source: Any, path: Path, mode: Mode, start: Any) -> EncodeReport:
+        began = time.perf_counter()
+        image = _image(source, arrays, dimensions, dtype)
+        if mode != "write":
+            image = _step_of(path, image, mode)
+            if start is None and warm_start and path.exists():
+                start = path
+        result = encode_to_target(
+            image,
+            path,
+            target,
+            training,
+            model=model,
+            device=device,
+            seed=seed,
+            report=progress,
+            knot_spacing=knot_spacing,
+            start=None if start is None else start_from(start),
+            mode=mode,
+        )
+        return _report(result, image, target, time.perf_counter() - began)
+
+    steps = _steps(source)
+    if steps is None:
+        return encode_one(source, Path(path), mode, start)
+    if mode != "write":
+        reports = [encode_one(step, Path(path), mode, start) for step in steps]
+        return _joined(reports)
+    # What takes the file's name in the end is all of the series.
+    with replacing(path) as temporary:
+        temporary.unlink()
+        reports = [
+            encode_one(step, temporary, "append", None if number else start)
+            for number, step in enumerate(steps)
+        ]
+    return _joined(reports)
+
+
+def _step_of(path: Path, image: Any, mode: Mode) -> Any:
+    """Image with the time at which it is appended; one that does not fit is refused at once."""
+    from inrvis.container.series_file import (
+        SeriesHeader,
+        StepArray,
+        check_fits,
+        next_time,
+        read_series,
     )
+    from inrvis.sources import Image
+
+    header = read_series(path).header if path.exists() else None
+    if header is not None and not header.times:
+        header = replace(header, times=(0.0,))
+    if header is not None and mode == "restart" and image.time is not None:
+        header = header.before(image.time)
+    step = SeriesHeader(
+        image.grid,
+        tuple(
+            StepArray(name, values.dtype.name, 1 if values.ndim == 3 else values.shape[3])
+            for name, values in image.arrays.items()
+        ),
+        (next_time(header, image.time),),
+    )
+    if header is not None:
+        check_fits(header, step, path)
+    return Image(image.grid, image.arrays, step.times[0])
+
+
+def _steps(source: Any) -> Sequence[Any] | None:
+    """Time steps of a source that is several; None for a single one."""
+    from inrvis.sources import pvd
+
+    if isinstance(source, str | os.PathLike) and os.fspath(source).lower().endswith(".pvd"):
+        return pvd.read_steps(os.fspath(source))
+    if not isinstance(source, list | tuple):
+        return None
+    if not source:
+        raise UsageError("there is no time step to encode: give at least one source")
+    return source
+
+
+def _report(result: Result, image: Any, target: Target, seconds: float) -> EncodeReport:
     header, metrics = result.encoded.header, result.encoded.metrics
-    encoded_bytes = Path(path).stat().st_size
     values = sum(array.size for array in image.arrays.values())
     return EncodeReport(
         psnr_db=min(m.psnr_db for m in metrics.values()),
         max_abs_error=max(m.max_abs_error for m in metrics.values()),
         nrmse=max(m.nrmse for m in metrics.values()),
         ssim=min(m.ssim for m in metrics.values()),
-        compression_ratio=compression_ratio(header.original_bytes, encoded_bytes),
-        bits_per_value=bits_per_value(encoded_bytes, values),
-        encoded_bytes=encoded_bytes,
+        compression_ratio=compression_ratio(header.original_bytes, result.encoded_bytes),
+        bits_per_value=bits_per_value(result.encoded_bytes, values),
+        encoded_bytes=result.encoded_bytes,
         original_bytes=header.original_bytes,
         model=header.model_name,
         parameters=header.parameters,
-        encode_seconds=time.perf_counter() - start,
+        encode_seconds=seconds,
         decode_seconds=result.encoded.decode_seconds,
         device=result.device,
         target=target.describe(),
         target_met=result.target_met,
         arrays=dict(metrics),
+    )
+
+
+def _joined(reports: Sequence[EncodeReport]) -> EncodeReport:
+    """Report of several steps: the worst quality of each array, sizes and times in all."""
+    encoded_bytes = sum(r.encoded_bytes for r in reports)
+    original_bytes = sum(r.original_bytes for r in reports)
+    values = sum(8 * r.encoded_bytes / r.bits_per_value for r in reports)
+    arrays = {}
+    for name in reports[0].arrays:
+        own = [r.arrays[name] for r in reports]
+        arrays[name] = Metrics(
+            psnr_db=min(m.psnr_db for m in own),
+            max_abs_error=max(m.max_abs_error for m in own),
+            nrmse=max(m.nrmse for m in own),
+            ssim=min(m.ssim for m in own),
+        )
+    return replace(
+        reports[-1],
+        psnr_db=min(r.psnr_db for r in reports),
+        max_abs_error=max(r.max_abs_error for r in reports),
+        nrmse=max(r.nrmse for r in reports),
+        ssim=min(r.ssim for r in reports),
+        compression_ratio=compression_ratio(original_bytes, encoded_bytes),
+        bits_per_value=bits_per_value(encoded_bytes, round(values)),
+        encoded_bytes=encoded_bytes,
+        original_bytes=original_bytes,
+        model="+".join(dict.fromkeys("+".join(r.model for r in reports).split("+"))),
+        encode_seconds=sum(r.encode_seconds for r in reports),
+        decode_seconds=sum(r.decode_seconds for r in reports),
+        target_met=all(r.target_met for r in reports),
+        arrays=arrays,
     )
 
 
@@ -232,7 +362,11 @@ def _image(
     dtype: str | None,
 ) -> Any:
     from inrvis import sources
+    from inrvis.sources.pvd import TimeStep
 
+    if isinstance(source, TimeStep):
+        image = sources.read(source.path, arrays=arrays, dimensions=dimensions, dtype=dtype)
+        return sources.Image(image.grid, image.arrays, source.time)
     if isinstance(source, str | os.PathLike):
         return sources.read(os.fspath(source), arrays=arrays, dimensions=dimensions, dtype=dtype)
     if isinstance(source, np.ndarray):

@@ -18,9 +18,12 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("encode", help="encode a volume into an .inr file")
     parser.set_defaults(run=run)
     parser.add_argument(
-        "input",
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
         help="VTI or another VTK image, NRRD, NIfTI, MetaImage, npy, raw, HDF5, NetCDF or OpenVDB; "
-        "FILE:NAME takes one dataset, group, variable or grid, FILE:NAME[K] step K of it",
+        "FILE:NAME takes one dataset, group, variable or grid, FILE:NAME[K] step K of it; several, "
+        "or a .pvd file, are the time steps of a series",
     )
     parser.add_argument("-o", "--output", required=True, metavar="OUT.inr")
     parser.add_argument(
@@ -55,6 +58,14 @@ def add_parser(subparsers: Any) -> None:
         "faster and costs about 1 dB",
     )
     add_model_options(parser)
+    parser.add_argument(
+        "--append",
+        action="store_true",
+        help="add the input to OUT.inr as its next time step, starting from the last one's network",
+    )
+    parser.add_argument(
+        "--start", metavar="FILE.inr", help="start from the network of another file"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
@@ -63,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Encode and print the report."""
     with ProgressBar(arguments.quiet) as bar:
         report = inrvis.encode(
-            arguments.input,
+            arguments.inputs if len(arguments.inputs) > 1 else arguments.inputs[0],
             arguments.output,
             target=_target(arguments),
             arrays=arguments.arrays,
@@ -76,6 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
             dimensions=tuple(arguments.dimensions) if arguments.dimensions else None,
             dtype=arguments.dtype,
             knot_spacing=arguments.knot_spacing,
+            mode="append" if arguments.append else "write",
+            start=arguments.start,
         )
     values = report.to_json()
     if arguments.json:

@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,11 @@ class SeriesHeader:
     grid: ImageGrid
     arrays: tuple[StepArray, ...]
     times: tuple[float, ...]
+
+    def before(self, time: float) -> SeriesHeader | None:
+        """Header of the steps before ``time``; None if there are none."""
+        times = tuple(t for t in self.times if t < time)
+        return replace(self, times=times) if times else None
 
     @property
     def original_bytes(self) -> int:
@@ -247,6 +252,15 @@ def next_time(header: SeriesHeader | None, time: float | None) -> float:
     return time
 
 
+def check_fits(series: SeriesHeader, step: SeriesHeader, path: str | os.PathLike[str]) -> None:
+    """Raise UsageError unless a step has the grid and the arrays of a series."""
+    if series.grid != step.grid:
+        raise UsageError(f"the step has another grid than {path}; use another file")
+    if series.arrays != step.arrays:
+        names = ", ".join(f"{a.name} ({a.dtype}, {a.components})" for a in series.arrays)
+        raise UsageError(f"the step has other arrays, or types, than {path}, which has {names}")
+
+
 def append_volume(
     path: str | os.PathLike[str], volume: bytes, *, new: bool = False, restart: bool = False
 ) -> int:
@@ -301,23 +315,17 @@ class _Series:
 
     def before(self, time: float) -> _Series:
         """Series of the steps before ``time``."""
-        if self.header is None:
-            return self
-        times = tuple(t for t in self.header.times if t < time)
-        if not times:
+        header = self.header.before(time) if self.header is not None else None
+        if header is None:
             return _Series(None, [], [])
-        header = SeriesHeader(self.header.grid, self.header.arrays, times)
-        return _Series(header, self.graphs, self.steps[: len(times)])
+        return _Series(header, self.graphs, self.steps[: len(header.times)])
 
     def with_step(
         self, header: SeriesHeader, step: Mapping[str, bytes], path: str | os.PathLike[str]
     ) -> _Series:
         """Series with one more step, given by the sections of its volume file."""
-        if self.header is not None and self.header.grid != header.grid:
-            raise UsageError(f"the step has another grid than {path}; use another file")
-        if self.header is not None and self.header.arrays != header.arrays:
-            names = ", ".join(array.name for array in self.header.arrays)
-            raise UsageError(f"the step has other arrays, or types, than {path}, which has {names}")
+        if self.header is not None:
+            check_fits(self.header, header, path)
         if self.header is not None and len(self.steps) >= MAX_STEPS:
             raise UsageError(f"{path} is full: {MAX_STEPS} steps; begin another file")
         if not header.times:

@@ -96,10 +96,18 @@ class Assembly:
         The same, as channels.
     facts : mapping
         Facts of the encoding to be kept in the file, such as the target.
+    extra_bytes : int
+        What the file will take beyond that of the volume alone.
     """
 
-    def __init__(self, image: Image, normalised: Normalised, facts: Mapping[str, Any]) -> None:
-        self.image, self.normalised = image, normalised
+    def __init__(
+        self,
+        image: Image,
+        normalised: Normalised,
+        facts: Mapping[str, Any],
+        extra_bytes: int = 0,
+    ) -> None:
+        self.image, self.normalised, self._extra = image, normalised, extra_bytes
         self._facts = {**facts, "inrvis": __version__}
         chunks = Chunks(image.grid.dimensions)
         self._masks = tuple(
@@ -135,7 +143,7 @@ class Assembly:
     def size(self, networks: NetworkParts, layers: LayerParts | None = None) -> int:
         """Bytes of the file, with room for the metrics."""
         room = METRICS_BYTES * len(self.normalised.arrays)
-        return len(self.pack(networks, layers)[1]) + room
+        return len(self.pack(networks, layers)[1]) + room + self._extra
 
     def finish(self, networks: NetworkParts, layers: LayerParts | None = None) -> Encoded:
         """Pack, decode what was packed with the real decoder, and measure."""

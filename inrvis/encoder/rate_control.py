@@ -14,6 +14,7 @@ import numpy as np
 
 from inrvis.container.header import MAX_SPACING
 from inrvis.container.sections import write_file
+from inrvis.container.series_file import append_volume
 from inrvis.encoder.assembly import Assembly, Encoded, LayerParts, NetworkParts
 from inrvis.encoder.grids import GridCoder, WaveletLayers
 from inrvis.encoder.masks import background_value
@@ -24,6 +25,7 @@ from inrvis.encoder.settings import (
     SciSettings,
     TrainingSettings,
 )
+from inrvis.encoder.start import Start
 from inrvis.encoder.training import Report
 from inrvis.encoder.volume import Trained, VolumeEncoder
 from inrvis.errors import OutputError, UsageError
@@ -41,24 +43,32 @@ _CHALLENGE_SHARE = 0.9
 _SMALLEST_BYTES = 6000
 # Share of a file with an error bound that a network may take: less than what it saves.
 _BASE_SHARE = 0.35
+# Trainings that go on from a start, each from where the last one ended: shares of a whole one.
+_WARM_SHARES = (0.05, 0.1, 0.2, 0.4)
+# A start's volume took about what the next one will; a little more room may be rounded away.
+_WARM_ROOM = 1.1
 # Time that packing, decoding and measuring take, relative to the voxels.
 _FINISH_SECONDS_PER_VALUE = 1.2e-6
 # Rounds of aiming at a PSNR, and how far above it a file may be.
 _AIM_ROUNDS, _AIM_DB = 5, 0.06
 _FURTHER_DB = (0.5, 2.0, 6.0, 20.0)
 _NO_NETWORKS = NetworkParts()
+# What the header of a series takes in the file of its first step: in all, and for each array.
+_SERIES_BYTES, _SERIES_ARRAY_BYTES = 224, 48
 
 
 Strategy = Literal["auto", "network", "layers"]
+Mode = Literal["write", "append", "restart"]
 
 
 @dataclass(frozen=True)
 class Result:
-    """The chosen encoding, as written."""
+    """The chosen encoding, as written; what it added to the file."""
 
     encoded: Encoded
     target_met: bool
     device: str
+    encoded_bytes: int
 
 
 def encode_to_target(
@@ -72,6 +82,8 @@ def encode_to_target(
     seed: int = 0,
     report: Report | None = None,
     knot_spacing: int = 0,
+    start: Start | None = None,
+    mode: Mode = "write",
 ) -> Result:
     """Encode ``image`` and write it to ``path``; see :func:`inrvis.encode`."""
     strategy, network = model_choice(model)
@@ -88,11 +100,19 @@ def encode_to_target(
     background = None
     if isinstance(network, FourierSettings) and network.keep_mask:
         background = tuple(background_value(array) for array in image.arrays.values())
-    assembly = Assembly(image, normalise(image, background), facts)
+    first = mode != "write" and not Path(path).exists()
+    extra = _SERIES_BYTES + _SERIES_ARRAY_BYTES * len(image.arrays) if first else 0
+    assembly = Assembly(image, normalise(image, background), facts, extra)
     search = _Search(
         assembly,
         VolumeEncoder(
-            assembly, network, device=device, seed=seed, report=report, knot_spacing=knot_spacing
+            assembly,
+            network,
+            device=device,
+            seed=seed,
+            report=report,
+            knot_spacing=knot_spacing,
+            start=start,
         ),
         GridCoder(assembly.normalised, image.grid.dimensions),
         training,
@@ -105,8 +125,12 @@ def encode_to_target(
     else:
         original = sum(array.nbytes for array in image.arrays.values())
         encoded, met = search.size(byte_budget(target, original, values) or 0)
-    write_file(path, encoded.data)
-    return Result(encoded, met, search.encoder.device.type)
+    written = len(encoded.data)
+    if mode == "write":
+        write_file(path, encoded.data)
+    else:
+        written = append_volume(path, encoded.data, restart=mode == "restart")
+    return Result(encoded, met, search.encoder.device.type, written)
 
 
 def model_choice(
@@ -187,7 +211,9 @@ class _Search:
         if self.strategy != "network":
             candidates.append(self._layers_of(psnr_db, _NO_NETWORKS))
         if self.strategy == "network":
-            candidates += self._networks_of(psnr_db, self._first_size(psnr_db), start)
+            candidates += self._warm_of(psnr_db, start)
+            if not any(_worst(encoded) >= psnr_db for encoded in candidates):
+                candidates += self._networks_of(psnr_db, self._first_size(psnr_db), start)
         elif self.strategy == "auto":
             candidates += self._challengers(psnr_db, len(candidates[0].data), start)
         best = _best(candidates, psnr_db)
@@ -299,6 +325,23 @@ class _Search:
         missing = psnr_db - _worst(first) - _TRIAL_DEFICIT_DB / 2
         return min(size * 2 ** (missing / _DB_PER_DOUBLING), self._original)
 
+    def _warm_of(self, psnr_db: float, start: float, most: float = math.inf) -> Iterator[Encoded]:
+        """Files of at most ``most`` bytes that go on from a start, until one has ``psnr_db``."""
+        weights = self.encoder.start
+        if weights is None:
+            return
+        budget = min(_WARM_ROOM * weights.encoded_bytes, most)
+        for share in _WARM_SHARES:
+            training = self._remaining(share, start, first=share == _WARM_SHARES[0])
+            if training is None:
+                return
+            trained = self.encoder.train(budget, training, weights)
+            encoded = self._coarsest(trained, psnr_db)
+            if encoded is not None:
+                yield encoded
+                return
+            weights = self.encoder.after(trained)
+
     def _networks_of(self, psnr_db: float, size: float, start: float) -> Iterator[Encoded]:
         """Files with a network alone, larger and larger until one has ``psnr_db``."""
         for attempt in range(_MOST_ATTEMPTS):
@@ -320,6 +363,10 @@ class _Search:
     def _challengers(self, psnr_db: float, size: int, start: float) -> Iterator[Encoded]:
         """Files with a network that may have ``psnr_db`` in less than the ``size`` of layers."""
         budget = _CHALLENGE_SHARE * size
+        for warm in self._warm_of(psnr_db, start, budget):
+            if len(warm.data) < size:
+                yield warm
+                return
         if budget < _SMALLEST_BYTES:
             return
         try:
