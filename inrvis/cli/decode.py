@@ -8,6 +8,7 @@ from typing import Any
 
 import inrvis
 from inrvis.cli.output import ProgressBar
+from inrvis.container.series_file import read_kind
 from inrvis.sources.image import Image
 from inrvis.writers import check_output, write_image
 
@@ -18,7 +19,11 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run)
     parser.add_argument("file", metavar="FILE.inr")
     parser.add_argument(
-        "-o", "--output", required=True, metavar="OUT.vti", help=".vti, or .npy for a single array"
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help=".vti, .npy for a single array, or for images the folder of a Cinema database",
     )
     parser.add_argument("--array", action="append", dest="arrays", metavar="NAME")
     parser.add_argument(
@@ -32,6 +37,10 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Decode and write."""
+    if read_kind(arguments.file) == "images":
+        from inrvis.cli.decode_images import decode_images
+
+        return decode_images(arguments)
     with inrvis.open(
         arguments.file, time_index=arguments.time_index, device=arguments.device
     ) as volume:
