@@ -4,6 +4,8 @@ VENV        := .venv
 DECODE_VENV := .venv-decode
 PYTHON      := $(VENV)/bin/python
 BUILD       := build/cmake
+# Debian's paraview-dev, for a plugin that is optional.
+PARAVIEW_SDK := $(wildcard /usr/lib/*/cmake/paraview-*/paraview-config.cmake)
 # A worker for each core, with a thread each: the tests' volumes are too small for more.
 PYTEST      := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadgroup
 
@@ -47,7 +49,7 @@ demo: env ## encode a real volume, open it in ParaView, write a picture and a ta
 # ---------------------------------------------------------------- checks
 
 .PHONY: test
-test: env lint test-install ## every check and every test
+test: env lint test-install test-compiled ## every check and every test
 	@$(PYTEST)
 
 .PHONY: test-unit
@@ -72,6 +74,16 @@ test-no-torch: $(DECODE_VENV)/.up-to-date ## decode where torch is not installed
 test-install: test-packages $(VENV)/.up-to-date ## install with CMake and load the plugin in pvpython
 	@cmake -S . -B $(BUILD) >/dev/null
 	@ctest --test-dir $(BUILD) --output-on-failure
+
+.PHONY: test-compiled
+test-compiled: $(VENV)/.up-to-date ## build the compiled plugin and load it, where ParaView's SDK is
+ifneq ($(PARAVIEW_SDK),)
+	@cmake -S . -B $(BUILD)-compiled -DINRVIS_BUILD_PLUGIN=ON >/dev/null
+	@cmake --build $(BUILD)-compiled >/dev/null
+	@ctest --test-dir $(BUILD)-compiled --output-on-failure
+else
+	@echo "inrvis: ParaView's development files are not installed: no test of the compiled plugin"
+endif
 
 .PHONY: lint
 lint: env ## style, types and the direction of imports
