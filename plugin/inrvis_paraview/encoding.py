@@ -17,6 +17,7 @@ from inrvis_paraview.messages import Messages
 ModelName = Literal["auto", "siren", "fourier", "sci", "none"]
 MODELS: tuple[ModelName, ...] = ("auto", "siren", "fourier", "sci", "none")
 PRESETS = ("fast", "balanced", "best")
+Mode = Literal["write", "append", "restart"]
 DEVICES = ("auto", "cpu", "cuda")
 TARGETS = ("ratio", "bits", "psnr", "error", "relative")
 
@@ -74,7 +75,15 @@ class EncodingAlgorithm(VTKPythonAlgorithmBase):
             number = 0
         self._set(name, choices[number])
 
-    def _encode(self, image: Image, path: str | Path) -> EncodeReport:
+    def _encode(
+        self,
+        image: Image,
+        path: str | Path,
+        *,
+        mode: Mode = "write",
+        start: str | Path | None = None,
+        warm_start: bool = True,
+    ) -> EncodeReport:
         """Encode with the settings of the properties; tell of a target that was missed."""
         # An abort of the last run must not stop this one.
         self.SetAbortExecute(0)
@@ -88,6 +97,9 @@ class EncodingAlgorithm(VTKPythonAlgorithmBase):
             device=self._device,
             seed=self._seed,
             progress=self._progress,
+            mode=mode,
+            start=start,
+            warm_start=warm_start,
         )
         if not report.target_met:
             self._messages.warning(

@@ -32,7 +32,7 @@ LAYERS: tuple[Layers, ...] = ("all", "base")
 
 
 class INRReader(VTKPythonAlgorithmBase):
-    """Source of a vtkImageData that is decoded from one ``.inr`` file for each time step.
+    """Source of a vtkImageData that is decoded from the time steps of ``.inr`` files.
 
     The properties are described in ``xml/inrvis.xml``.
     """
@@ -48,6 +48,7 @@ class INRReader(VTKPythonAlgorithmBase):
         self._series = Series()
         self._steps: tuple[Step, ...] = ()
         self._shown: Facts | None = None
+        self._shown_time: float | None = None
         self._decoded_on = ""
         self._messages = Messages("INR Reader")
 
@@ -116,7 +117,7 @@ class INRReader(VTKPythonAlgorithmBase):
         if not self._steps:
             raise UsageError("the INR Reader has no file that can be read")
         step = step_at(self._steps, time)
-        volume = self._series.volume(step.facts.path, self._device)
+        volume = self._series.volume(step, self._device)
         return volume, [name for name in volume.arrays if self._arrays.ArrayIsEnabled(name)]
 
     # ------------------------------------------------------------ pipeline
@@ -134,20 +135,22 @@ class INRReader(VTKPythonAlgorithmBase):
         self._steps = ()
         # The pipeline asks for data even if this fails, and complains if it knows no extent.
         announce_no_points(information)
-        self._steps = self._series.steps(self._paths, self._device)
-        first = self._steps[0].facts
-        self._show(first, self._series.volume(first.path, self._device))
-        announce_grid(information, first.grid.subgrid(stride=self._stride))
+        self._steps = self._series.steps(self._paths)
+        # The step shown last may still be open.
+        volume = self._series.volume(step_at(self._steps, self._shown_time), self._device)
+        self._show(volume)
+        announce_grid(information, volume.grid.subgrid(stride=self._stride))
         announce_times(information, [s.time for s in self._steps if s.time is not None])
-        self._offer_arrays([name for step in self._steps for name in step.facts.arrays])
+        self._offer_arrays([name for step in self._steps for name in step.arrays])
         return True
 
     def _decode(self, information: Any, image: vtkImageData) -> bool:
         if not self._steps:
             return False
         step = step_at(self._steps, requested_time(information))
-        volume = self._series.volume(step.facts.path, self._device)
-        self._show(step.facts, volume)
+        volume = self._series.volume(step, self._device)
+        self._shown_time = step.time
+        self._show(volume)
         if step.time is not None:
             image.GetInformation().Set(vtkDataObject.DATA_TIME_STEP(), step.time)
         extent = requested_extent(information)
@@ -186,8 +189,8 @@ class INRReader(VTKPythonAlgorithmBase):
             # Does nothing where the choice was already made, for example by a state file.
             selection.AddArray(name)
 
-    def _show(self, facts: Facts, volume: Volume) -> None:
-        self._shown = facts
+    def _show(self, volume: Volume) -> None:
+        self._shown = Facts.of(volume)
         self._decoded_on = volume.device.upper()
 
     def _guarded(self, work: Callable[[], bool]) -> int:

@@ -1,19 +1,19 @@
-"""The files of a reader: one time step each, opened when needed and again when they changed."""
+"""The files of a reader: their time steps, opened when needed and again when they changed."""
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
 from pathlib import Path
 
 import inrvis
+from inrvis.container.series_file import SeriesHeader, read_series
 from inrvis.decoder.sessions import Device
 from inrvis.decoder.volume import Volume
-from inrvis.errors import FormatError, UsageError
-from inrvis.grid import ImageGrid
+from inrvis.errors import DeviceError, FormatError, UsageError
 
 # Two steps let a filter that interpolates between them go back and forth.
 _OPEN_VOLUMES = 2
@@ -21,12 +21,8 @@ _OPEN_VOLUMES = 2
 
 @dataclass(frozen=True)
 class Facts:
-    """What the panel and the pipeline want to know of a file before anything is decoded."""
+    """What the panel shows of a step."""
 
-    path: str
-    grid: ImageGrid
-    arrays: tuple[str, ...]
-    time: float | None
     model: str
     compression_ratio: float
     psnr_db: float
@@ -38,10 +34,6 @@ class Facts:
         blocks = sum(model.number_of_blocks for model in header.models)
         recorded = [array.metrics.get("psnr_db", math.nan) for array in header.arrays]
         return cls(
-            path=volume.path,
-            grid=volume.grid,
-            arrays=volume.arrays,
-            time=volume.times[0] if volume.times else None,
             model=f"{header.model_name}, {header.parameters:,} parameters, "
             f"{blocks} {'block' if blocks == 1 else 'blocks'}"
             if header.models
@@ -53,10 +45,25 @@ class Facts:
 
 @dataclass(frozen=True)
 class Step:
-    """A file and its time; None for a single file without one."""
+    """A time step of a file.
 
-    facts: Facts
+    Attributes
+    ----------
+    path, time_index : str, int
+        The file, and the number of the step in it.
+    time : float or None
+        When it is shown; None for a single volume without a time.
+    stored_time : float or None
+        The time that the file gives it.
+    arrays : tuple of str
+        Names of its arrays.
+    """
+
+    path: str
+    time_index: int
     time: float | None
+    stored_time: float | None
+    arrays: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -77,74 +84,93 @@ class _Version:
 
 
 class Series:
-    """Files with the same grid, in the order of their times."""
+    """Files with the same grid, their steps in the order of time."""
 
     def __init__(self) -> None:
-        self._facts: dict[_Version, Facts] = {}
-        self._volumes: OrderedDict[tuple[_Version, Device], Volume] = OrderedDict()
+        self._headers: dict[_Version, SeriesHeader] = {}
+        self._volumes: OrderedDict[tuple[_Version, int, Device], Volume] = OrderedDict()
 
-    def steps(self, paths: Sequence[str], device: Device) -> tuple[Step, ...]:
-        """Files in the order of their times.
+    def steps(self, paths: Sequence[str]) -> tuple[Step, ...]:
+        """Steps of all files in the order of their times; only headers are read.
 
-        The times are those stored in the files. Where a file has none, or two share one, the
-        files are numbered in the order given.
+        The times are those stored in the files. Where a volume has none, or two steps share one,
+        the steps are numbered in the order given.
 
         Raises
         ------
         FormatError
             If a file cannot be read.
         UsageError
-            If there is no file, two have different grids, or the device is not available.
+            If there is no file, or two have different grids.
         """
         if not paths:
             raise UsageError("no file is chosen; set FileNames")
         versions = [_Version.of(path) for path in paths]
         self._forget_all_but(versions)
-        every = [self._facts_of(version, device) for version in versions]
-        for facts in every[1:]:
-            if facts.grid != every[0].grid:
+        headers = [self._header_of(version) for version in versions]
+        for version, header in zip(versions, headers, strict=True):
+            if header.grid != headers[0].grid:
                 raise UsageError(
-                    f"{facts.path} has another grid than {every[0].path}; open it by itself"
+                    f"{version.path} has another grid than {paths[0]}; open it by itself"
                 )
-        if len(every) == 1:
-            return (Step(every[0], every[0].time),)
-        timed = [(facts.time, facts) for facts in every if facts.time is not None]
-        timed.sort(key=lambda pair: pair[0])
-        if len(timed) < len(every) or any(a[0] == b[0] for a, b in pairwise(timed)):
-            return tuple(Step(facts, float(i)) for i, facts in enumerate(every))
-        return tuple(Step(facts, time) for time, facts in timed)
+        steps = list(chain.from_iterable(map(_steps, paths, headers)))
+        if len(steps) == 1:
+            return tuple(steps)
+        times = sorted(step.time for step in steps if step.time is not None)
+        if len(times) < len(steps) or any(a == b for a, b in pairwise(times)):
+            return tuple(replace(step, time=float(i)) for i, step in enumerate(steps))
+        return tuple(sorted(steps, key=lambda step: step.time or 0.0))
 
-    def volume(self, path: str, device: Device) -> Volume:
-        """Open the volume of a file, or return the one that is open already.
+    def volume(self, step: Step, device: Device) -> Volume:
+        """Open the volume of a step, or return the one that is open already.
 
         Raises
         ------
         FormatError
-            If the file cannot be read.
+            If the file cannot be read, or holds other steps now.
         DeviceError
             If the device is not available.
         """
-        return self._open(_Version.of(path), device)
-
-    def _open(self, version: _Version, device: Device) -> Volume:
-        key = (version, device)
+        key = (_Version.of(step.path), step.time_index, device)
         if key not in self._volumes:
-            self._volumes[key] = inrvis.open(version.path, time_index=0, device=device)
+            self._volumes[key] = _open(step, device)
             if len(self._volumes) > _OPEN_VOLUMES:
                 self._volumes.popitem(last=False)[1].close()
         self._volumes.move_to_end(key)
         return self._volumes[key]
 
-    def _facts_of(self, version: _Version, device: Device) -> Facts:
-        if version not in self._facts:
-            self._facts[version] = Facts.of(self._open(version, device))
-        return self._facts[version]
+    def _header_of(self, version: _Version) -> SeriesHeader:
+        if version not in self._headers:
+            self._headers[version] = read_series(version.path).header
+        return self._headers[version]
 
     def _forget_all_but(self, versions: Sequence[_Version]) -> None:
-        for version in self._facts.keys() - set(versions):
-            del self._facts[version]
+        for version in self._headers.keys() - set(versions):
+            del self._headers[version]
         for key in [key for key in self._volumes if key[0] not in versions]:
             self._volumes.pop(key).close()
+
+
+def _steps(path: str, header: SeriesHeader) -> list[Step]:
+    times: Sequence[float | None] = header.times or (None,)
+    arrays = tuple(array.name for array in header.arrays)
+    return [Step(path, number, time, time, arrays) for number, time in enumerate(times)]
+
+
+def _open(step: Step, device: Device) -> Volume:
+    try:
+        volume = inrvis.open(step.path, time_index=step.time_index, device=device)
+    except DeviceError:
+        raise
+    except UsageError as error:
+        raise _changed(step) from error
+    if volume.times != (() if step.stored_time is None else (step.stored_time,)):
+        raise _changed(step)
+    return volume
+
+
+def _changed(step: Step) -> FormatError:
+    return FormatError(f"{step.path} holds other time steps than before; use Reload Files")
 
 
 def step_at(steps: Sequence[Step], time: float | None) -> Step:
