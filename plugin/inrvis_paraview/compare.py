@@ -106,7 +106,9 @@ def _add_errors(
     wanted: Extent | None,
     image: vtkImageData,
 ) -> None:
-    extent = overlap(wanted, original.GetExtent())
+    # Either piece may have more ghosts than are wanted now.
+    theirs = tuple(value - shift[i // 2] for i, value in enumerate(decoded.GetExtent()))
+    extent = overlap(overlap(wanted, original.GetExtent()), theirs)
     if extent is None:
         return
     before, after = sources.from_vtk(original), sources.from_vtk(decoded)

@@ -34,6 +34,12 @@ from inrvis_paraview.messages import Messages
 from inrvis_paraview.reader import INRReader
 
 _KEYS = vtkStreamingDemandDrivenPipeline
+_GEOMETRY = (
+    _KEYS.WHOLE_EXTENT(),
+    vtkDataObject.ORIGIN(),
+    vtkDataObject.SPACING(),
+    vtkDataObject.DIRECTION(),
+)
 _GHOSTS = "vtkGhostType"
 # The name that ParaView's own resampling filters use.
 _VALID = "vtkValidPointMask"
@@ -108,9 +114,9 @@ class NeuralResample(VTKPythonAlgorithmBase):
         information = outputs.GetInformationObject(0)
         if inputs[1].GetNumberOfInformationObjects():
             mesh = inputs[1].GetInformationObject(0)
-            if mesh.Has(_KEYS.WHOLE_EXTENT()):
-                information.Set(_KEYS.WHOLE_EXTENT(), mesh.Get(_KEYS.WHOLE_EXTENT()), 6)
-            for key in (vtkDataObject.ORIGIN(), vtkDataObject.SPACING(), vtkDataObject.DIRECTION()):
+            # The executive has filled in those of the reader.
+            for key in _GEOMETRY:
+                information.Remove(key)
                 if mesh.Has(key):
                     information.CopyEntry(mesh, key)
             return 1
@@ -123,6 +129,10 @@ class NeuralResample(VTKPythonAlgorithmBase):
     def RequestUpdateExtent(self, _request: Any, inputs: Any, _outputs: Any) -> int:
         # Only the open file is wanted: data that the reader has already decoded stay as they are.
         inputs[0].GetInformationObject(0).Set(_KEYS.UPDATE_EXTENT(), (0, -1, 0, -1, 0, -1), 6)
+        if inputs[1].GetNumberOfInformationObjects():
+            mesh = inputs[1].GetInformationObject(0)
+            if not mesh.Has(_KEYS.WHOLE_EXTENT()):
+                mesh.Remove(_KEYS.UPDATE_EXTENT())
         return 1
 
     def RequestData(self, _request: Any, inputs: Any, outputs: Any) -> int:

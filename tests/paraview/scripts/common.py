@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
 
 FOLDER = Path(sys.argv[1])
 ARGUMENTS = sys.argv[2:]
@@ -54,3 +55,20 @@ def save(name: str, image: Any) -> dict[str, Any]:
 def output(proxy: Any) -> Any:
     """Data that a source in this process holds."""
     return proxy.GetClientSideObject().GetOutputDataObject(0)
+
+
+def save_points(name: str, data: Any) -> None:
+    """Write the points and point arrays of any dataset to ``name.npz``."""
+    attributes = data.GetPointData()
+    arrays = {
+        attributes.GetArrayName(i): vtk_to_numpy(attributes.GetArray(i))
+        for i in range(attributes.GetNumberOfArrays())
+    }
+    arrays["points"] = np.array([data.GetPoint(i) for i in range(data.GetNumberOfPoints())])
+    np.savez(FOLDER / f"{name}.npz", **arrays)
+
+
+def requested(proxy: Any) -> list[int]:
+    """Extent that the pipeline asks a source in this process for."""
+    information = proxy.GetClientSideObject().GetOutputInformation(0)
+    return list(information.Get(vtkStreamingDemandDrivenPipeline.UPDATE_EXTENT()))
