@@ -112,6 +112,8 @@ def _session(data: bytes, settings: SessionSettings) -> Any:
     options.intra_op_num_threads = settings.threads or cores()
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    # Threads that wait in a loop cost more than they gain where others want the cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not settings.optimise:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     providers: list[tuple[str, dict[str, str]]] = [("CPUExecutionProvider", {})]

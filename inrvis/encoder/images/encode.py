@@ -208,9 +208,9 @@ class ImageEncoder:
             "", exact, 1, 1, 1, 1, _CODE_LEVELS, self._codes_of_parameters, 0.0, 1.0, {}, ()
         )
 
-    def train(self, model: PairModel, checkpoint: Checkpoint | None) -> PairTrainer:
-        """Train a model, from the checkpoint if there is one."""
-        trainer = PairTrainer(
+    def trainer(self, model: PairModel) -> PairTrainer:
+        """Trainer of a model on the subset of the database."""
+        return PairTrainer(
             model,
             self.pictures,
             lambda image: self.codes(image, model.exact),
@@ -220,8 +220,6 @@ class ImageEncoder:
             seed=self._seed,
             report=self._report,
         )
-        trainer.train(checkpoint)
-        return trainer
 
     def checkpoint(self, output: Path) -> Checkpoint:
         """Where the training of ``output`` is kept."""
@@ -391,7 +389,8 @@ def encode_images(
     if not force:
         encoder.require_gain(model)
     checkpoint = encoder.checkpoint(output)
-    trainer = encoder.train(model, checkpoint)
+    trainer = encoder.trainer(model)
+    trainer.train(checkpoint)
     exported = encoder.export(trainer)
     coded = encoder.code(model, exported)
     measured = encoder.measure(encoder.pack(exported, coded, {}, trainer.steps))

@@ -54,6 +54,8 @@ class PairModel(nn.Module, ABC):
     """
 
     exact: ClassVar[bool]
+    # Factor on He's initialisation.
+    gain: ClassVar[float] = 1.0
     latents: int
     hyperlatents: int
     features: int
@@ -63,7 +65,7 @@ class PairModel(nn.Module, ABC):
     def __init__(self, channels: int, code_size: int, generator: torch.Generator) -> None:
         super().__init__()
         self.channels, self.code_size = channels, code_size
-        self._generator = generator
+        self._generator, self._noisy = generator, True
         # Two dictionaries: what decoding needs, and the analysis.
         self.stored, self.analysing = nn.ParameterDict(), nn.ParameterDict()
 
@@ -117,10 +119,16 @@ class PairModel(nn.Module, ABC):
         batch: Batch,
         weigh: Weigh | None = None,
         generator: torch.Generator | None = None,
+        *,
+        rounded: bool = False,
     ) -> Outcome:
-        """Rates with uniform noise, reconstructions from rounded latents (section 3)."""
-        ops = TorchOps(self.stored, self._generator, weigh)
-        own = TorchOps(self.analysing, self._generator)
+        """Rates with uniform noise, reconstructions from rounded latents (section 3).
+
+        With ``rounded``, rates are those of the rounded latents.
+        """
+        self._noisy = not rounded
+        ops = TorchOps(self.stored, self._generator, weigh, gain=self.gain)
+        own = TorchOps(self.analysing, self._generator, gain=self.gain)
         y = self.analyse(own, batch.left, batch.right)
         z = self.hyper_analyse(own, *y)
         prior = self.prior(ops, batch.left_code, "left").expand(-1, -1, *z[0].shape[2:])
@@ -145,9 +153,14 @@ class PairModel(nn.Module, ABC):
         """Latents as decoding gives them, with a straight-through gradient, and their bits."""
         mean, scale = self.means(parameters)
         distance = latents - mean
-        noise = torch.rand(distance.shape, generator=generator).to(distance.device) - 0.5
-        rounded = latents + (torch.round(distance) - distance).detach()
-        return rounded, laplace_bits(distance + noise, scale).sum()
+        nearest = torch.round(distance)
+        if self._noisy:
+            noise = torch.rand(distance.shape, generator=generator).to(distance.device) - 0.5
+            coded = distance + noise
+        else:
+            coded = nearest
+        rounded = latents + (nearest - distance).detach()
+        return rounded, laplace_bits(coded, scale).sum()
 
 
 def laplace_bits(distance: Tensor, scale: Tensor) -> Tensor:

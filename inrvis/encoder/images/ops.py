@@ -114,6 +114,8 @@ class TorchOps(Ops):
         Source of first weights.
     weigh : callable, optional
         Maps the name and the values of a weight to the values to be used.
+    gain : float
+        Factor on first weights.
     """
 
     def __init__(
@@ -121,8 +123,11 @@ class TorchOps(Ops):
         weights: nn.ParameterDict,
         generator: torch.Generator | None = None,
         weigh: Weigh | None = None,
+        *,
+        gain: float = 1.0,
     ) -> None:
         self._weights, self._generator, self._weigh = weights, generator, weigh
+        self._gain = gain
 
     def _weight(self, name: str, make: Callable[[], Tensor], like: Tensor) -> Tensor:
         if name not in self._weights:
@@ -132,7 +137,7 @@ class TorchOps(Ops):
 
     def _random(self, shape: tuple[int, ...], fan_in: float) -> Tensor:
         # He's initialisation for slopes of 0.2 (Delving deep into rectifiers, section 2.2).
-        bound = math.sqrt(6 / ((1 + _LEAK**2) * fan_in))
+        bound = self._gain * math.sqrt(6 / ((1 + _LEAK**2) * fan_in))
         return (2 * torch.rand(shape, generator=self._generator) - 1) * bound
 
     @override

@@ -31,6 +31,8 @@ from inrvis.files import replacing
 # Part of the training after which weights on floats are seen through their quantiser.
 _QUANTISE_START = 0.85
 _SAVE_SECONDS = 60.0
+# Step of weights that are to stay what they are, relative to their root mean square.
+_FINE_STEP = 1 / 64
 _SMOOTHING = 0.98
 _SCALES = tuple(2.0**k for k in np.arange(-3, 3.5, 0.5))
 Codes = Callable[[int], NDArray[np.float32]]
@@ -206,6 +208,11 @@ class PairTrainer:
     def quantise(self) -> None:
         """Find the steps at which the whole file is best: bits of weights against the error."""
         tensors = self.float_tensors()
+        if not self.model.exact:
+            # As published, weights are not quantised: steps so fine that it does not show.
+            sizes = {n: float(t.square().mean().sqrt()) or 1.0 for n, t in tensors.items()}
+            self.quantiser = Quantiser(sizes, _FINE_STEP)
+            return
         state = self._generator.get_state()
         batch = self.draw()
 

@@ -103,6 +103,8 @@ class PaperModel(PairModel):
     """
 
     exact = False
+    # torch's own first weights: uniform within 1 / sqrt(inputs).
+    gain = 0.42
 
     def __init__(
         self,

@@ -1,0 +1,450 @@
+"""Databases of images in a file: encode, open, decode; symbols that are the same everywhere."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import inrvis
+from inrvis.bitstream.latents import LatentDecoder, LatentEncoder, latent_counts, scales
+from inrvis.container.images_file import read_images
+from inrvis.decoder.image_graphs import SessionSettings
+from inrvis.decoder.images import Images
+from inrvis.errors import ArrayNotFoundError, ChecksumError, UsageError
+from inrvis.parameters import Cell, Parameter
+
+torch = pytest.importorskip("torch")
+
+from inrvis.encoder.images.encode import ImageEncoder, ImagesReport, encode_images  # noqa: E402
+from inrvis.encoder.images.model import Batch, laplace_bits  # noqa: E402
+from inrvis.encoder.images.ops import TorchOps  # noqa: E402
+from inrvis.encoder.images.pairing import groups_of, pairs_of  # noqa: E402
+from inrvis.encoder.images.settings import (  # noqa: E402
+    ExactSettings,
+    ImageTraining,
+    PaperSettings,
+)
+from inrvis.encoder.models.fcnr import PaperModel  # noqa: E402
+from inrvis.encoder.models.fcnr_exact import ExactModel  # noqa: E402
+from inrvis.sources.database import ImageDatabase, StoredImage  # noqa: E402
+
+SMALL = ExactSettings(channels=8, latents=6, hyperlatents=4, features=8, analysis=12)
+SMALL_PAPER = PaperSettings(channels=8, latents=6)
+BRIEF = ImageTraining(steps=12, batch=2, crop=32, rate=2e-3)
+PHIS = ("-180", "-60", "60")
+THETAS = ("-45", "0", "45")
+
+
+def stored(pixels: np.ndarray[Any, Any]) -> StoredImage:
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    dtype = "uint8" if pixels.dtype == np.uint8 else "float32"
+    return StoredImage(*pixels.shape[:2], channels, dtype, lambda: pixels)  # type: ignore[arg-type]
+
+
+def view(phi: float, theta: float, kind: str, size: tuple[int, int] = (37, 45)) -> Any:
+    """Return a shaded ball whose place depends on the view."""
+    y, x = np.mgrid[: size[0], : size[1]].astype(float)
+    centre = (
+        size[0] / 2 + 9 * np.sin(np.radians(theta)),
+        size[1] / 2 + 9 * np.cos(np.radians(phi)),
+    )
+    height = np.clip(1 - np.hypot(y - centre[0], x - centre[1]) ** 2 / 120, 0, 1)
+    if kind == "float":
+        return np.where(height > 0, 5 + 3 * height, np.nan).astype(np.float32)
+    rgb = (255 * np.stack([height, height**2, 0.2 + 0.5 * height], axis=-1)).astype(np.uint8)
+    if kind == "rgb":
+        return rgb
+    alpha = np.where(height > 0, 255, 0).astype(np.uint8)
+    if kind == "soft":
+        alpha = (255 * height).astype(np.uint8)
+    return np.concatenate([rgb, alpha[..., None]], axis=-1)
+
+
+def database(kinds: tuple[str, ...] = ("rgb",), phis: tuple[str, ...] = PHIS) -> ImageDatabase:
+    """Return views for each kind, a column each; the last view of the first column is missing."""
+    images, cells = [], []
+    for i, phi in enumerate(phis):
+        for j, theta in enumerate(THETAS):
+            last = i == len(phis) - 1 and j == len(THETAS) - 1
+            row = []
+            for kind in kinds:
+                if last and kind == kinds[0]:
+                    row.append(-1)
+                    continue
+                row.append(len(images))
+                images.append(stored(view(float(phi), float(theta), kind)))
+            cells.append(Cell((i, j), tuple(row)))
+    parameters = (Parameter("phi", phis), Parameter("theta", THETAS))
+    return ImageDatabase(parameters, kinds, tuple(cells), tuple(images))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ImageDatabase, ImagesReport]:
+    path = tmp_path_factory.mktemp("images") / "views.inr"
+    source = database(("rgb", "alpha", "float"))
+    report = encode_images(source, path, SMALL, BRIEF, device="cpu", seed=1, force=True)
+    return path, source, report
+
+
+def lively(encoder: ImageEncoder) -> Any:
+    """Return an untrained model whose latents are about as large as it expects."""
+    model = encoder.make_model()
+    batch = [torch.from_numpy(encoder.pictures.channels(i)[None]) for i in range(2)]
+    with torch.no_grad():
+        ops = TorchOps(model.analysing)
+        for names in (("e4",), ("a2", "a3")):
+            found = model.analyse(ops, *batch)
+            if names != ("e4",):
+                found = model.hyper_analyse(ops, *found)
+            for name in model.analysing:
+                if name.startswith(names) and "p" not in name:
+                    model.analysing[name] *= 1.4 / float(found[0].std())
+        for name in ("prior_1", "cz_2", "hl", "cy_2", "m1left", "m1right", "cz2", "h3left", "cy3"):
+            if f"{name}_w" in model.stored:
+                model.stored[f"{name}_w"] *= 0.05
+                if not model.exact:
+                    bias = model.stored[f"{name}_b"]
+                    bias[len(bias) // 2 :] = 1
+    return model
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("images") / "paper.inr"
+    encoder = ImageEncoder(database(), SMALL_PAPER, ImageTraining.paper(), device="cpu")
+    model = lively(encoder)
+    trainer = encoder.trainer(model)
+    trainer.quantise()
+    exported = encoder.export(trainer)
+    path.write_bytes(encoder.pack(exported, encoder.code(model, exported), {}, 0))
+    return path
+
+
+def test_round_trip(made: tuple[Path, ImageDatabase, ImagesReport]) -> None:
+    path, source, report = made
+    assert report.encoded_bytes == path.stat().st_size
+    assert report.images == len(source.images) == 26
+    assert not path.with_name(f".{path.name}.checkpoint.npz").exists()
+    with inrvis.open(path) as images:
+        assert isinstance(images, Images)
+        assert images.parameters == source.parameters
+        assert images.columns == source.columns
+        assert images.cells == source.cells
+        qualities = []
+        for number, image in enumerate(source.images):
+            pixels, original = images.decode(number), image.load()
+            assert pixels.dtype == original.dtype
+            assert pixels.shape == original.shape
+            if image.dtype == "float32":
+                np.testing.assert_array_equal(np.isnan(pixels), np.isnan(original))
+            elif image.channels == 4:
+                np.testing.assert_array_equal(pixels[..., 3], original[..., 3])
+            error = np.nan_to_num(pixels.astype(float) - original)
+            known = np.isfinite(original)
+            peak = 255 if image.dtype == "uint8" else 3.0
+            square = (error[known] ** 2).mean()
+            qualities.append(min(100, 10 * np.log10(peak**2 / square)))
+        assert np.mean(qualities) == pytest.approx(report.psnr_db, abs=0.1)
+        assert min(qualities) == pytest.approx(report.worst_psnr_db, abs=0.1)
+
+
+def test_random_access_is_decoding_in_order(
+    made: tuple[Path, ImageDatabase, ImagesReport],
+) -> None:
+    path, source, _ = made
+    with Images(path) as images:
+        whole = [images.decode(i) for i in range(images.count)]
+    for number in (25, 1):
+        with Images(path) as images:
+            np.testing.assert_array_equal(images.decode(number), whole[number])
+    with Images(path) as images:
+        np.testing.assert_array_equal(images.image("alpha", phi="-60", theta=45), whole[16])
+        assert images.nearest(phi=80, theta=3) == source.cells[7]
+        with pytest.raises(ArrayNotFoundError, match="no image"):
+            images.image("rgb", phi=60, theta=45)
+        with pytest.raises(ArrayNotFoundError, match="column"):
+            images.image("depth", phi=60, theta=0)
+        with pytest.raises(UsageError, match="0 to 25"):
+            images.decode(26)
+
+
+def test_a_left_image_needs_its_own_stream_alone(
+    made: tuple[Path, ImageDatabase, ImagesReport],
+) -> None:
+    path, _, _ = made
+    with Images(path) as images:
+        left, right = images.pairs[0]
+        expected = images.decode(left)
+    with Images(path) as images:
+        streams = list(images._stored.streams)
+        streams[right] = b"\0" * 8
+        images._stored = replace(images._stored, streams=tuple(streams))
+        np.testing.assert_array_equal(images.decode(left), expected)
+        with pytest.raises(ChecksumError, match=f"image {right} is damaged"):
+            images.decode(right)
+
+
+def symbols(path: Path, settings: SessionSettings) -> list[int]:
+    """Return checksums of all latents."""
+    with Images(path, settings=settings) as images:
+        return [
+            zlib.crc32(images._latents(number).left.tobytes())
+            ^ zlib.crc32(images._latents(number).right.tobytes())
+            for number in range(images.count)
+        ]
+
+
+def test_symbols_are_the_same_with_other_threads_and_optimisations(
+    made: tuple[Path, ImageDatabase, ImagesReport],
+) -> None:
+    path, _, _ = made
+    first = symbols(path, SessionSettings("cpu", threads=1))
+    assert symbols(path, SessionSettings("cpu", threads=2)) == first
+    assert symbols(path, SessionSettings("cpu", threads=1, optimise=False)) == first
+
+
+def integers_by_numpy(data: bytes, feeds: dict[str, Any]) -> Any:
+    """Run a graph of an integer network in 64-bit integers, without ONNX Runtime."""
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load_from_string(data).graph
+    known = {name: np.rint(a).astype(np.int64) for name, a in feeds.items()}
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    for node in graph.node:
+        first = known[node.input[0]]
+        attributes = {a.name: list(a.ints) or a.i for a in node.attribute}
+        if node.op_type == "Conv":
+            weight, bias = known[node.input[1]], known[node.input[2]]
+            reach = attributes["pads"][0]
+            padded = np.pad(first, ((0, 0), (0, 0), (reach, reach), (reach, reach)))
+            windows = np.lib.stride_tricks.sliding_window_view(padded, weight.shape[2:], (2, 3))
+            result = np.einsum("bchwij,ocij->bohw", windows, weight) + bias[:, None, None]
+        elif node.op_type == "Mul":
+            assert constants[node.input[1]] == 2**-7
+            result = first  # the Floor that follows divides
+        elif node.op_type == "Floor":
+            result = first // 128
+        elif node.op_type == "Clip":
+            low, high = (int(constants[name]) for name in node.input[1:])
+            result = np.clip(first, low, high)
+        elif node.op_type == "Concat":
+            result = np.concatenate([known[name] for name in node.input], axis=1)
+        else:
+            assert node.op_type == "DepthToSpace"
+            b, c, h, w = first.shape
+            blocks = first.reshape(b, 2, 2, c // 4, h, w).transpose(0, 3, 4, 1, 5, 2)
+            result = blocks.reshape(b, c // 4, 2 * h, 2 * w)
+        known[node.output[0]] = result
+    return known[graph.output[0].name]
+
+
+def test_entropy_networks_are_those_of_integer_arithmetic(
+    made: tuple[Path, ImageDatabase, ImagesReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _, _ = made
+    data = read_images(path)
+    compared = []
+
+    def checked(networks: Any, role: str, graph: Any) -> Any:
+        def run(feeds: Any, shape: Any, pixels: int) -> Any:
+            result = graph(feeds, shape, pixels)
+            own = {name: feeds[name] for name in graph.inputs}
+            number = data.header.codec.graphs[role]
+            expected = integers_by_numpy(data.graphs[number], {**data.weights, **own})
+            np.testing.assert_array_equal(result, expected)
+            compared.append(role)
+            return result
+
+        run.inputs = graph.inputs  # type: ignore[attr-defined]
+        return run
+
+    with Images(path, settings=SessionSettings("cpu")) as images:
+        networks = images._networks
+        for role, graph in networks._roles.items():
+            if not role.startswith("synthesis"):
+                networks._roles[role] = checked(networks, role, graph)
+        for number in range(0, images.count, 5):
+            images.decode(number)
+    assert set(compared) == set(networks._roles) - {"synthesis_left", "synthesis_right"}
+
+
+def test_other_probabilities_are_found_out(paper: Path) -> None:
+    """Scales of a float network that are others here are an error, never a wrong picture."""
+    with Images(paper) as images:
+        expected = [images.decode(i) for i in range(images.count)]
+        images.close()
+        images._networks._edges = images._networks._edges * 1.05
+        refused = []
+        for number in range(images.count):
+            try:
+                np.testing.assert_array_equal(images.decode(number), expected[number])
+            except ChecksumError as error:
+                refused.append(str(error))
+        assert refused
+        assert all("cannot be decoded on this machine" in line for line in refused)
+
+
+@pytest.mark.parametrize("attention", ["joint", "epipolar"])
+@pytest.mark.parametrize("prior", ["parameters", "free"])
+def test_graphs_compute_what_was_trained(attention: Any, prior: Any) -> None:
+    import onnxruntime
+
+    from inrvis.container.images_header import ROLES
+    from inrvis.encoder.images.export import role_graph
+
+    settings = replace(SMALL_PAPER, attention=attention, prior=prior)
+    for model in (
+        PaperModel(settings, 3, 32, torch.Generator().manual_seed(2)),
+        ExactModel(
+            replace(SMALL, attention=attention == "joint"), 3, 32, torch.Generator().manual_seed(2)
+        ),
+    ):
+        random = torch.Generator().manual_seed(3)
+        n, m = model.features, model.latents
+        shapes = {
+            "code": (1, 32, 1, 1),
+            "prior": (1, 2 * model.hyperlatents, 2, 3),
+            "z_left": (1, model.hyperlatents, 2, 3),
+            "z_right": (1, model.hyperlatents, 2, 3),
+            "y_left": (1, m, 8, 12),
+            "y_right": (1, m, 8, 12),
+            "features": (1, n, 8, 12),
+        }
+        unit = 255 if model.exact else 1
+        feeds = {
+            name: torch.round(unit * torch.randn(shape, generator=random)).clamp(-255, 255)
+            if model.exact
+            else torch.randn(shape, generator=random)
+            for name, shape in shapes.items()
+        }
+        ops = TorchOps(model.stored)
+        both = ["left", "right"]
+        with torch.no_grad():
+            hyper = model.hyper(ops, feeds["z_left"], feeds["z_right"], both)
+            pictures = model.synthesis(ops, feeds["y_left"], feeds["y_right"], both)
+            expected = {
+                "prior_left": model.prior(ops, feeds["code"], "left"),
+                "prior_right": model.prior(ops, feeds["code"], "right"),
+                "context_z": model.context_z(ops, feeds["prior"], feeds["z_left"]),
+                "hyper_left": hyper["left"],
+                "hyper_right": hyper["right"],
+                "context_y": model.context_y(ops, feeds["y_left"], feeds["features"]),
+                "synthesis_left": pictures["left"],
+                "synthesis_right": pictures["right"],
+            }
+        for role in ROLES:
+            data, _ = role_graph(model, role)
+            session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+            own = {}
+            for item in session.get_inputs():
+                if item.name in feeds:
+                    own[item.name] = feeds[item.name].numpy()
+                else:
+                    weight = model.stored[item.name].detach()
+                    if item.name in model.integer_names:
+                        bias = 16 if item.name.endswith("_b") else 1
+                        weight = torch.round(weight * 128 * bias)
+                    own[item.name] = weight.numpy()
+            found = session.run(None, own)[0]
+            wanted = expected[role].detach().numpy()
+            exact = model.exact and not role.startswith("synthesis")
+            tolerance = 0 if exact else 2e-4 * np.abs(wanted).max()
+            np.testing.assert_allclose(found, wanted, atol=tolerance, rtol=0)
+
+
+def test_size_of_the_published_networks() -> None:
+    model = PaperModel(PaperSettings(), 3, 48, torch.Generator().manual_seed(0))
+    decoder = sum(p.numel() for p in model.stored.values())
+    assert (decoder, sum(p.numel() for p in model.parameters())) == (13_645_254, 21_651_270)
+
+
+@pytest.mark.parametrize("codec", [SMALL, SMALL_PAPER], ids=["exact", "paper"])
+def test_streams_take_the_bits_that_the_model_says(codec: Any) -> None:
+    """Within 0.5 %, for latents that are about as large as the model expects."""
+    random = np.random.default_rng(6)
+    images = tuple(stored(random.integers(0, 256, (256, 320, 3), dtype=np.uint8)) for _ in range(2))
+    source = ImageDatabase(
+        (Parameter("time", ("0", "1")),),
+        ("FILE",),
+        (Cell((0,), (0,)), Cell((1,), (1,))),
+        images,
+    )
+    encoder = ImageEncoder(source, codec, BRIEF, device="cpu", seed=4)
+    model = lively(encoder)
+    trainer = encoder.trainer(model)
+    exported = encoder.export(trainer)
+    coded = encoder.code(model, exported)
+    actual = 8 * sum(len(record) for record in coded.records)
+    assert actual > 20_000
+    assert actual == pytest.approx(coded.estimated_bits, rel=5e-3)
+    # The same from torch: scales as they are and not as tables, weights as they were.
+    batch = [torch.from_numpy(encoder.pictures.channels(i)[None]) for i in range(2)]
+    codes = [torch.from_numpy(encoder.codes(i, model.exact)) for i in range(2)]
+    with torch.no_grad():
+        bits = float(model(Batch(*batch, *codes), None, rounded=True).bits)
+    assert actual == pytest.approx(bits, rel=5e-3)
+
+
+def test_tables_are_laplace_distributions() -> None:
+    widths = scales()
+    for index in (0, 60, 100, 130, 175):
+        counts = latent_counts(index)
+        reach = (len(counts) - 2) // 2
+        k = torch.arange(-reach, reach + 1, dtype=torch.float64)
+        bits = laplace_bits(k, torch.tensor(widths[index])).numpy()
+        expected = 2.0**-bits
+        np.testing.assert_allclose(counts[:-1] / 2**20, expected, atol=2e-6, rtol=1e-4)
+    assert np.all(np.diff(widths) > 0)
+
+
+def test_latents_round_trip_with_outliers() -> None:
+    random = np.random.default_rng(5)
+    tables = random.integers(0, 176, (3, 40, 30))
+    values = np.rint(random.laplace(size=tables.shape) * scales()[tables]).astype(np.int64)
+    values[0, 0, :3] = (2**31 - 1, -(2**31), 70_000)
+    encoder = LatentEncoder()
+    encoder.put(values, tables)
+    encoder.put(values[:, ::-1], tables)
+    decoder = LatentDecoder(encoder.finish())
+    np.testing.assert_array_equal(decoder.take(tables), values)
+    np.testing.assert_array_equal(decoder.take(tables), values[:, ::-1])
+
+
+def test_pairs_in_order_and_on_the_sphere() -> None:
+    phis = tuple(str(p) for p in range(-180, 180, 24))  # 15: rows end in the middle of pairs
+    source = database(("rgb",), phis)
+    groups = groups_of(source)
+    assert [len(g.images) for g in groups] == [44]
+    ordered, near = pairs_of(groups, "sorted"), pairs_of(groups, "sphere")
+    place = {image: i for i, image in enumerate(groups[0].images)}
+    assert [tuple(place[i] for i in pair) for pair in ordered] == [
+        (2 * k, 2 * k + 1) for k in range(22)
+    ]
+
+    def length(pairs: Any) -> float:
+        d = groups[0].directions
+        return float(sum(np.linalg.norm(d[place[a]] - d[place[b]]) for a, b in pairs))
+
+    assert sorted(i for pair in near for i in pair) == sorted(place)
+    assert length(near) < length(ordered)
+    alone = pairs_of([replace(groups[0], images=groups[0].images[:5])], "sorted")
+    assert alone[-1] == (groups[0].images[4], -1)
+
+
+def test_small_databases_are_refused(tmp_path: Path) -> None:
+    flat = tuple(stored(np.full((40, 40, 3), k, dtype=np.uint8)) for k in range(4))
+    source = ImageDatabase(
+        (Parameter("time", ("0", "1", "2", "3")),),
+        ("FILE",),
+        tuple(Cell((k,), (k,)) for k in range(4)),
+        flat,
+    )
+    with pytest.raises(UsageError, match=r"too few images to gain.*stills take"):
+        encode_images(source, tmp_path / "x.inr", device="cpu")
+    assert not list(tmp_path.iterdir())
