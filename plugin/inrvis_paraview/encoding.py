@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,6 +89,7 @@ class EncodingAlgorithm(VTKPythonAlgorithmBase):
         """Encode with the settings of the properties; tell of a target that was missed."""
         # An abort of the last run must not stop this one.
         self.SetAbortExecute(0)
+        _prefer_packages_beside("torch")
         report = inrvis.encode(
             image,
             path,
@@ -125,3 +128,16 @@ class EncodingAlgorithm(VTKPythonAlgorithmBase):
         if self.GetAbortExecute():
             self.SetAbortExecute(0)
             raise StoppedError("stopped; nothing was written")
+
+
+def _prefer_packages_beside(name: str) -> None:
+    """Let a package find the packages that were installed with it.
+
+    In a simulation's Python, ParaView puts the system's packages first, and an old one among them
+    (sympy) would take the place of the one that torch needs.
+    """
+    found = importlib.util.find_spec(name)
+    if found is not None and found.origin is not None:
+        folder = str(Path(found.origin).parents[1])
+        if sys.path[:1] != [folder]:
+            sys.path.insert(0, folder)
