@@ -36,10 +36,8 @@ def main():
     """Write the pictures."""
     path, folder, *choices = sys.argv[1:]
     reader = open_turntable(path, "phi", dict(choice.split("=", 1) for choice in choices))
-    scene = simple.GetAnimationScene()
-    scene.UpdateAnimationUsingDataTimeSteps()
     for number, azimuth in enumerate(reader.TimestepValues):
-        scene.AnimationTime = azimuth
+        reader.UpdatePipeline(azimuth)
         simple.SaveData(f"{folder}/turn.{number:04d}.png", proxy=reader)
         reader.UpdatePipelineInformation()
         sys.stdout.write(f"turn.{number:04d}.png: {reader.Shown}\n")

@@ -50,6 +50,8 @@ class ImageFile:
         key = (path, device, stat.st_mtime_ns, stat.st_size)
         if self._images is None or key != self._key:
             self.close()
+            if (kind := read_kind(path)) != "images":
+                raise UsageError(f"{path} holds a {kind} and no images; open it with INR Reader")
             self._images, self._key = Images(path, device), key
         return self._images
 

@@ -11,6 +11,7 @@ import numpy as np
 from vtkmodules.util.vtkAlgorithm import VTKPythonAlgorithmBase
 from vtkmodules.vtkCommonCore import vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkDataObject, vtkImageData
+from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
 
 from inrvis.decoder.sessions import Device
 from inrvis.errors import InrvisError, UsageError
@@ -102,7 +103,7 @@ class INRImageReader(VTKPythonAlgorithmBase):
         """The parameters that may be ParaView's time; the one that is by default first."""
         images = self._opened()
         if images is None:
-            return _strings((NO_TIME,))
+            return _strings(())
         first = time_parameter(images.parameters)
         names = [p.name for p in images.parameters if p.numbers and p is not first]
         return _strings((first.name, NO_TIME, *names) if first else (NO_TIME, *names))
@@ -170,8 +171,10 @@ class INRImageReader(VTKPythonAlgorithmBase):
         return self._guarded(lambda: self._decode(outputs.GetInformationObject(0), image))
 
     def _inform(self, information: Any) -> None:
-        # The pipeline asks for data even if this fails, and complains if it knows no extent.
-        announce_no_points(information)
+        # The pipeline asks for data even if this fails: it complains if it knows no extent, or
+        # one that is smaller than what it asks for since the last time.
+        if not information.Has(vtkStreamingDemandDrivenPipeline.WHOLE_EXTENT()):
+            announce_no_points(information)
         images = self._file.open(self._path, self._device)
         time = self._time(images)
         announce_times(information, sorted(set(time.numbers or ())) if time else ())
@@ -186,7 +189,7 @@ class INRImageReader(VTKPythonAlgorithmBase):
         time, moment = self._time(images), requested_time(information)
         if time is not None and time.numbers:
             wanted[time.name] = time.numbers[0] if moment is None else moment
-        cell = nearest_cell(images.parameters, self._cells(images), wanted)
+        cell = _nearest(images, self._cells(images), wanted)
         values = {p.name: p.values[i] for p, i in zip(images.parameters, cell.values, strict=True)}
         self._shown = ", ".join(f"{name}={value}" for name, value in values.items())
         if time is not None:
@@ -293,6 +296,19 @@ class INRImageReader(VTKPythonAlgorithmBase):
     def _changed(self) -> None:
         self._messages.forget()
         self.Modified()
+
+
+def _nearest(images: Images, cells: list[Cell], wanted: dict[str, str | float]) -> Cell:
+    """The nearest cell; a text that none of the cells has does not count.
+
+    In ParaView's exports the producer goes with the column: a column has images of one alone.
+    """
+    for position, parameter in enumerate(images.parameters):
+        if parameter.numbers is None and parameter.name in wanted:
+            text = wanted.pop(parameter.name)
+            same = [cell for cell in cells if parameter.values[cell.values[position]] == text]
+            cells = same or cells
+    return nearest_cell(images.parameters, cells, wanted)
 
 
 def _slots(parameters: Sequence[Parameter]) -> list[Parameter]:
