@@ -1,6 +1,7 @@
 """Databases of images: our files against AVIF, JPEG XL, WebP, x265 and SVT-AV1.
 
-    python -m benchmarks.image_database DIR.cdb [--file LABEL=views.inr]… [--images N] [--minutes M]
+    python -m benchmarks.image_database DIR.cdb [--file LABEL=views.inr[@SECONDS]]… [--images N]
+        [--minutes M]
 
 Every codec gets the same distinct images in the same run, in the order of a path over the views.
 Rates are bytes on disk, weights included; peers' are bare streams. Results go to
@@ -252,11 +253,14 @@ def measure_file(label: str, path: Path, views: Views, device: Device, lpips: An
         "bits_per_pixel": 8 * size / pixels,
         **quality,
         "device": used,
-        "encode_seconds": encoding.get("seconds"),
         "decode_seconds_per_image": decode_seconds / len(numbers),
         "access_seconds": access_seconds,
         "encoding": encoding,
     }
+
+
+def _with_seconds(measure: Callable[[], Record], seconds: float) -> Record:
+    return {**measure(), "encode_seconds": None if math.isnan(seconds) else seconds}
 
 
 def crop_path(database: str, codec: str, setting: float) -> Path:
@@ -300,8 +304,9 @@ def _stored(path: Path) -> Record:
     return json.loads(path.read_text())["results"] if path.exists() else {}
 
 
-def _store(path: Path, results: Record) -> None:
+def _store(path: Path, name: str, entry: Record) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    results = {**_stored(path), name: entry}
     text = json.dumps({"provenance": provenance(), "results": results}, indent=1)
     temporary = path.with_suffix(".part")
     temporary.write_text(text + "\n")
@@ -322,18 +327,20 @@ def run(arguments: argparse.Namespace) -> bool:
         "lpips": no_lpips or "AlexNet",
         "threads": len(os.sched_getaffinity(0)),
     }
-    results = _stored(arguments.results)
-    entry = results.setdefault(arguments.name or views.name, {**facts, "records": []})
+    name = arguments.name or views.name
+    entry = _stored(arguments.results).get(name) or {**facts, "records": []}
     if any(entry[key] != facts[key] for key in ("images", "height", "width")):
         raise UsageError(
             f"{arguments.results} holds {entry['images']} images of this name; give another --name"
         )
     _save_crop(views.crop(views.images[views.shown]), crop_path(views.name, "original", 0))
-    entry["absent"] = {}
+    entry |= {"absent": {}, "crops": views.name}
     device: Device = arguments.device
     work: list[tuple[str, float, Callable[[], Record]]] = []
-    for label, path in (file.split("=", 1) for file in arguments.file):
-        work.append((label, 0, partial(measure_file, label, Path(path), views, device, lpips)))
+    for label, file in (file.split("=", 1) for file in arguments.file):
+        path, _, seconds = file.partition("@")
+        measure = partial(measure_file, label, Path(path), views, device, lpips)
+        work.append((label, 0, partial(_with_seconds, measure, float(seconds or "nan"))))
     for peer in [] if arguments.no_peers else image_peers(arguments.peers):
         if reason := peer.missing():
             entry["absent"][peer.label] = reason
@@ -344,19 +351,19 @@ def run(arguments: argparse.Namespace) -> bool:
     done = {(r["codec"], r["setting"]) for r in entry["records"]}
     if arguments.again:
         done -= {(label, setting) for label, setting, _ in work}
-    for label, setting, measure in work:
+    for label, setting, task in work:
         if (label, setting) in done:
             continue
         if time.monotonic() > deadline:
             print("time is up; call again to go on")
             return False
-        record = measure()
+        record = task()
         psnr, seconds = record["psnr_db"] or math.inf, record["encode_seconds"] or 0
         entry["records"] = [
             r for r in entry["records"] if (r["codec"], r["setting"]) != (label, setting)
         ] + [record]
         entry["comparison"] = compare(entry)
-        _store(arguments.results, results)
+        _store(arguments.results, name, entry)
         print(
             f"{label:22} {setting:5g}  {record['bits_per_pixel']:.4f} bpp  "
             f"{psnr:.2f} dB  encode {seconds:.1f} s  "
@@ -373,7 +380,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", help="under which results are kept; the folder's by default")
     parser.add_argument("--column", help="column of files; the first of colours by default")
     parser.add_argument("--images", type=int, help="a stretch of so many images instead of all")
-    parser.add_argument("--file", action="append", default=[], metavar="LABEL=FILE.inr")
+    parser.add_argument(
+        "--file",
+        action="append",
+        default=[],
+        metavar="LABEL=FILE.inr[@SECONDS]",
+        help="a file of ours, and what its encoding took",
+    )
     parser.add_argument("--peers", nargs="*", default=[], help="some of them instead of all")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
