@@ -17,6 +17,7 @@ from inrvis.encoder.masks import training_mask
 from inrvis.encoder.models.base import Model, plain
 from inrvis.encoder.models.fourier import FourierNetwork, plan_fourier
 from inrvis.encoder.models.sci import plan_sci
+from inrvis.encoder.models.separate import Separate
 from inrvis.encoder.models.siren import BlockSiren
 from inrvis.encoder.plan import BITS_PER_WEIGHT, plan_model
 from inrvis.encoder.quantise import Quantiser, best_table, scale_for_bits
@@ -35,6 +36,10 @@ from inrvis.errors import DeviceError, UsageError
 _OVERHEAD_BYTES = 2300
 _SMALLEST_BATCH = 2048
 _RAW_BITS = 32.0
+# Share of the training that tells whether several arrays share a network, for each answer.
+_SHARING_TRIAL = 0.1
+# About what twice the bytes bring, and what stands for no error at all.
+_DB_PER_DOUBLING, _EXACT_DB = 5.0, 120.0
 # A network to start from serves where its weights get about as many bits as a new one's would.
 _START_BITS_PER_WEIGHT = (3.5, 12.0)
 # Steps of a warm start, relative to a cold one's.
@@ -108,6 +113,10 @@ class VolumeEncoder:
         self.start = (
             start if fits and start and start.fits(dimensions, arrays, knot_spacing) else None
         )
+        # Not known before the first training.
+        several = choice == "siren" and self.start is None and len(arrays) > 1
+        self._separate: bool | None = None if several else False
+        self._shares = np.array([float(array.components) for array in arrays])
 
     @property
     def channels(self) -> int:
@@ -120,7 +129,39 @@ class VolumeEncoder:
         """Train a network whose file takes about ``budget_bytes``.
 
         It goes on from ``start``; without, from the encoder's own one if that has about the size.
+        The first time, short trainings tell whether several arrays share a network.
         """
+        if self._separate is None:
+            trial = replace(training, seconds=_SHARING_TRIAL * training.seconds)
+            training = replace(training, seconds=(1 - 2 * _SHARING_TRIAL) * training.seconds)
+            shared, apart = (self._qualities(s, budget_bytes, trial) for s in (False, True))
+            # Shares of the bytes level out how good arrays are, whose mean stays about the same.
+            self._separate = bool(apart.mean() > shared.mean())
+            if self._separate:
+                self._shares *= 2 ** ((apart.mean() - apart) / _DB_PER_DOUBLING)
+        return self._train(budget_bytes, training, start, self._report)
+
+    def _qualities(
+        self, separate: bool, budget_bytes: float, training: TrainingSettings
+    ) -> NDArray[np.float64]:
+        """PSNR of each array after a short training with one network or several."""
+        self._separate = separate
+        try:
+            networks = self.fit(self._train(budget_bytes, training), int(budget_bytes))
+        except UsageError:
+            return np.array([-math.inf])
+        metrics = self._assembly.finish(networks).metrics
+        # An array that is exact has no number to compare.
+        found = [min(metrics[a.name].psnr_db, _EXACT_DB) for a in self._normalised.arrays]
+        return np.array(found)
+
+    def _train(
+        self,
+        budget_bytes: float,
+        training: TrainingSettings,
+        start: Start | None = None,
+        report: Report | None = None,
+    ) -> Trained:
         bits = 8 * (budget_bytes - _OVERHEAD_BYTES)
         # On a small volume a large batch sees the same voxels again: take more steps instead.
         few = max(_SMALLEST_BATCH, self._grid.number_of_points // self._share)
@@ -140,7 +181,7 @@ class VolumeEncoder:
             model = self._started(start, data, generator, training)
             training = _warm(training)
         # Channels have a range of two: a mean squared error of one is that of a peak of two.
-        trainer = Trainer(model, training, 20 * math.log10(2), self._report)
+        trainer = Trainer(model, training, 20 * math.log10(2), report)
         quantiser = trainer.train(bits, generator)
         return Trained(model, quantiser, trainer.steps)
 
@@ -235,14 +276,25 @@ class VolumeEncoder:
         if isinstance(choice, SciSettings):
             number = bits / (_RAW_BITS if choice.as_published else BITS_PER_WEIGHT)
             return plan_sci(choice, self._normalised, int(number), data, generator)
-        settings = plan_model(dimensions, self.channels, bits, self._knot_spacing)
-        return self._siren(settings, data, generator)
+        if not self._separate:
+            settings = plan_model(dimensions, self.channels, bits, self._knot_spacing)
+            return self._siren(settings, data, generator)
+        models, groups = [], []
+        shares = bits * self._shares / self._shares.sum()
+        for array, share in zip(self._normalised.arrays, shares, strict=True):
+            channels = tuple(range(array.channel, array.channel + array.components))
+            values = np.ascontiguousarray(self._normalised.values[..., list(channels)])
+            own = TrainingData(values, self.device, data.generator, data.known)
+            settings = plan_model(dimensions, len(channels), share, self._knot_spacing)
+            models.append(self._siren(settings, own, generator))
+            groups.append(channels)
+        return Separate(models, groups)
 
     def _siren(
         self, settings: SirenSettings, data: TrainingData, generator: torch.Generator
     ) -> BlockSiren:
         sampler = Sampler(data, blocks_of(self._grid.dimensions, settings.lattice))
-        return BlockSiren(settings, self.channels, sampler, generator)
+        return BlockSiren(settings, data.channels, sampler, generator)
 
     def _started(
         self,
