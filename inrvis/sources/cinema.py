@@ -1,8 +1,8 @@
 """Cinema databases: a folder of images with a table of their parameters (Specification D).
 
 A database is a folder with a table ``data.csv``. Columns whose name begins with ``FILE`` name
-files, the others are parameters. A folder of images with a table of another name is read as well.
-Nothing outside the folder is ever opened.
+files, the others are parameters. A folder of images with a table of another name is read as well,
+and so are ParaView's exports without one. Nothing outside the folder is ever opened.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path, PureWindowsPath
 from inrvis.errors import ArrayNotFoundError, SourceError
 from inrvis.parameters import Cell, Parameter, sort_values
 from inrvis.sources.cinema_images import EXTENSIONS, stored_images
+from inrvis.sources.cinema_names import table_from_names
 from inrvis.sources.database import ImageDatabase, StoredImage
 from inrvis.sources.files import file_size, reading
 
@@ -43,7 +44,8 @@ def read(folder: str | os.PathLike[str], *, columns: Sequence[str] | None = None
     Parameters
     ----------
     folder : path-like
-        Folder with a ``data.csv``, or with images and a single table of another name.
+        Folder with a ``data.csv``, or with images and a single table of another name, or with
+        nothing but images as ParaView names them.
     columns : sequence of str, optional
         Columns of files to take; all by default.
 
@@ -62,7 +64,7 @@ def read(folder: str | os.PathLike[str], *, columns: Sequence[str] | None = None
         If there is no column of a wanted name.
     """
     root = Path(folder)
-    table = _read_table(_find_table(root))
+    table = _find_table(root)
     wanted = _wanted(table, columns)
     library = _Library(root)
     channels: list[list[dict[str, int]]] = []
@@ -94,38 +96,51 @@ class _Table:
     files: tuple[int, ...]
 
 
-def _find_table(root: Path) -> Path:
+def _find_table(root: Path) -> _Table:
     try:
         if not root.is_dir():
             raise SourceError(f"{root} is not a folder; give the folder that holds {TABLE}")
         tables = [root / TABLE] if (root / TABLE).exists() else sorted(root.glob("*.csv"))
+        if not tables:
+            names = [p.name for p in root.iterdir() if p.name.lower().endswith(EXTENSIONS)]
+            rows = table_from_names(names)
+            if rows:
+                return _to_table(root, list(enumerate(rows, start=1)))
     except (OSError, ValueError) as error:
         raise SourceError(f"cannot read {str(root)!r}: {error}; check the path") from error
     if len(tables) != 1:
         what = "several tables" if tables else "no table"
         raise SourceError(f"{root} holds {what}; it needs one {TABLE} with a row for each image")
-    return _inside(root, tables[0].name, f"{root} has a table")
+    return _read_table(_inside(root, tables[0].name, f"{root} has a table"))
 
 
 def _read_table(path: Path) -> _Table:
     if file_size(path) > _MOST_TABLE_BYTES:
         raise SourceError(f"{path} is larger than {_MOST_TABLE_BYTES} bytes; split the database")
-    rows: list[tuple[int, tuple[str, ...]]] = []
+    rows: list[tuple[int, list[str]]] = []
     with reading(path), path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
-        names = tuple(name.strip() for name in next(reader, []))
-        _check_names(path, names)
         for row in reader:
-            if not row or (len(names) > 1 and row == [""]):
+            # Blank lines hold nothing, and of one column the empty text is one, in quotes.
+            if not row or (rows and len(rows[0][1]) > 1 and row == [""]):
                 continue
-            if len(row) != len(names):
-                raise SourceError(
-                    f"line {reader.line_num} of {path} has {len(row)} fields and the header has "
-                    f"{len(names)}; correct the table"
-                )
-            if len(rows) == _MOST_ROWS:
+            if len(rows) > _MOST_ROWS:
                 raise SourceError(f"{path} has over {_MOST_ROWS} rows; split the database")
-            rows.append((reader.line_num, tuple(text.strip() for text in row)))
+            rows.append((reader.line_num, row))
+    return _to_table(path, rows)
+
+
+def _to_table(path: Path, lines: Sequence[tuple[int, Sequence[str]]]) -> _Table:
+    """Check and name the columns of a table of a header and rows, each with its line."""
+    names = tuple(name.strip() for name in lines[0][1]) if lines else ()
+    _check_names(path, names)
+    rows = [(number, tuple(text.strip() for text in row)) for number, row in lines[1:]]
+    for number, row in rows:
+        if len(row) != len(names):
+            raise SourceError(
+                f"line {number} of {path} has {len(row)} fields and the header has {len(names)}; "
+                "correct the table"
+            )
     if not rows:
         raise SourceError(f"{path} has no rows; give a database that holds images")
     files = tuple(p for p, name in enumerate(names) if name.upper().startswith(_FILE))

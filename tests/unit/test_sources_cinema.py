@@ -174,6 +174,29 @@ def test_images_of_floats(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.images[2].load(), colours)
 
 
+def test_an_export_of_paraview_without_its_table(tmp_path: Path) -> None:
+    for step in range(2):
+        for phi in ("000.00", "120.00"):
+            name = f"RenderView1_{step:06d}p={phi}t=-30.00.png"
+            save_png(tmp_path / name, random_pixels(step + len(phi) + int(phi[1])))
+    database = cinema.read(tmp_path)
+    assert database.parameters == (
+        Parameter("phi", ("000.00", "120.00")),
+        Parameter("theta", ("-30.00",)),
+        Parameter("timestep", ("0", "1")),
+    )
+    assert database.columns == ("FILE_png",)
+    assert len(database.cells) == len(database.images) == 4
+    save_png(tmp_path / "Other_000001.png", random_pixels(9))
+    more = cinema.read(tmp_path)
+    assert [p.name for p in more.parameters] == ["phi", "theta", "producer", "timestep"]
+    assert "" in more.parameters[0].values
+    # One other image, and the names tell no more what the images are.
+    save_png(tmp_path / "logo.png", random_pixels(10))
+    with pytest.raises(SourceError, match="no table"):
+        cinema.read(tmp_path)
+
+
 # ------------------------------------------------------------------ bad input
 
 _TRAVERSALS = [
