@@ -14,6 +14,7 @@ from inrvis.decoder.images import Images
 from inrvis.encoder.images.encode import encode_images
 from inrvis.encoder.images.settings import ExactSettings, ImageTraining
 from inrvis.parameters import Cell, Parameter, find_cell
+from inrvis.sources import cinema
 from inrvis.sources.database import ImageDatabase, Pixels, StoredImage
 from tests.paraview.conftest import Outcome, Run
 
@@ -205,3 +206,24 @@ def test_the_flip_book_turns_through_all_azimuths(
         picture = np.asarray(Pillow.open(tmp_path / f"turn.000{i}.png"))
         pixels = expected(images, 0, phi=phi, producer="PNG1", time="0.5")
         np.testing.assert_array_equal(picture, pixels)
+
+
+def test_what_save_extracts_writes_is_a_database(
+    graphical: dict[str, str], repository: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "export.cdb"
+    done = subprocess.run(
+        ["pvpython", repository / "examples" / "turntable" / "export.py", folder],
+        env=graphical,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    database = cinema.read(folder)
+    parameters = {parameter.name: parameter for parameter in database.parameters}
+    assert parameters["phi"].values[:3] == ("000.00", "030.00", "060.00")
+    assert parameters["theta"].values == ("000.00", "090.00", "180.00", "270.00")
+    assert len(database.cells) == 48
+    assert {image.shape for image in database.images} == {(160, 192, 3)}
