@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inrvis.api import EncodeReport, encode, open  # noqa: A004
+from inrvis.api import EncodeReport, encode, encode_images, open  # noqa: A004
 from inrvis.errors import InrvisError
 from inrvis.grid import ImageGrid
 from inrvis.targets import BitRate, MaxError, Psnr, Ratio
@@ -17,5 +17,6 @@ __all__ = [
     "Psnr",
     "Ratio",
     "encode",
+    "encode_images",
     "open",
 ]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from inrvis.decoder.series import Series
     from inrvis.decoder.sessions import Device
     from inrvis.decoder.volume import Volume
+    from inrvis.encoder.images.encode import ImagesReport
+    from inrvis.encoder.images.settings import ImageCodec, ImageTraining
     from inrvis.encoder.rate_control import Mode, Result
     from inrvis.encoder.settings import ModelChoice
     from inrvis.encoder.training import Progress
@@ -130,13 +132,53 @@ def open(  # noqa: A001
     return Series(path, device) if kind == "series" else Volume(path, device)
 
 
+@overload
 def encode(
     source: Any,
     path: str | os.PathLike[str],
     *,
     target: Target,
+    arrays: Sequence[str] | None = ...,
+    model: ModelChoice | ImageCodec = ...,
+    preset: str = ...,
+    time_budget: float | None = ...,
+    device: str = ...,
+    seed: int = ...,
+    progress: Callable[[Progress], None] | None = ...,
+    dimensions: tuple[int, int, int] | None = ...,
+    dtype: str | None = ...,
+    knot_spacing: int = ...,
+    mode: Mode = ...,
+    start: str | os.PathLike[str] | Volume | None = ...,
+    warm_start: bool = ...,
+) -> EncodeReport: ...
+@overload
+def encode(
+    source: Any,
+    path: str | os.PathLike[str],
+    *,
+    target: None = None,
+    arrays: Sequence[str] | None = ...,
+    model: ModelChoice | ImageCodec = ...,
+    preset: str = ...,
+    time_budget: float | None = ...,
+    device: str = ...,
+    seed: int = ...,
+    progress: Callable[[Progress], None] | None = ...,
+    dimensions: tuple[int, int, int] | None = ...,
+    dtype: str | None = ...,
+    knot_spacing: int = ...,
+    mode: Mode = ...,
+    start: str | os.PathLike[str] | Volume | None = ...,
+    warm_start: bool = ...,
+) -> ImagesReport: ...
+def encode(
+    source: Any,
+    path: str | os.PathLike[str],
+    *,
+    target: Target | None = None,
     arrays: Sequence[str] | None = None,
-    model: ModelChoice = "auto",
+    model: ModelChoice | ImageCodec = "auto",
     preset: str = "balanced",
     time_budget: float | None = None,
     device: str = "auto",
@@ -148,8 +190,8 @@ def encode(
     mode: Mode = "write",
     start: str | os.PathLike[str] | Volume | None = None,
     warm_start: bool = True,
-) -> EncodeReport:
-    """Encode a volume, or several time steps of one, into an `.inr` file.
+) -> EncodeReport | ImagesReport:
+    """Encode a volume, several time steps of one, or a database of images into an `.inr` file.
 
     Parameters
     ----------
@@ -160,9 +202,11 @@ def encode(
     path : path
         The file to write.
     target : Ratio, BitRate, Psnr or MaxError
-        Size or quality to reach, or the bound to keep; of each step.
+        Size or quality to reach, or the bound to keep; of each step. A database of images (a
+        Cinema folder or an ImageDatabase) takes none: see `encode_images`, which it goes to.
     arrays : sequence of str, optional
-        Arrays to keep; all by default. They share one network.
+        Arrays to keep; all by default. They share one network, or have one each: short
+        trainings tell which is better.
     model : {"auto", "siren", "fourier", "sci", "none"}, FourierSettings or SciSettings
         What holds the volume: a network, coded layers alone ("none"), or, with "auto", whatever
         keeps the target best. The settings are in `inrvis.encoder.settings`.
@@ -198,7 +242,7 @@ def encode(
 
     Returns
     -------
-    EncodeReport
+    EncodeReport, or ImagesReport of a database
         Measured on the written file; of an appended step, with the bytes by which the file has
         grown. Where a Psnr target is out of reach the best file is written and ``target_met`` is
         False.
@@ -212,8 +256,27 @@ def encode(
     OutputError
         If the file cannot be written.
     """
+    if _is_database(source):
+        return _encode_images(
+            source,
+            path,
+            target=target,
+            model=model,
+            arrays=arrays,
+            preset=preset,
+            time_budget=time_budget,
+            device=device,
+            seed=seed,
+            progress=progress,
+        )
+    if target is None:
+        raise UsageError("say what the file is to reach: a Ratio, BitRate, Psnr or MaxError")
+    from inrvis.encoder.images.settings import ExactSettings, PaperSettings
     from inrvis.encoder.rate_control import encode_to_target
     from inrvis.encoder.settings import training_settings
+
+    if isinstance(model, ExactSettings | PaperSettings):
+        raise UsageError("codecs of images encode databases of images, and no volumes")
     from inrvis.encoder.start import start_from
 
     if mode not in ("write", "append", "restart"):
@@ -256,6 +319,109 @@ def encode(
             for number, step in enumerate(steps)
         ]
     return _joined(reports)
+
+
+def encode_images(
+    source: Any,
+    path: str | os.PathLike[str],
+    *,
+    codec: ImageCodec | None = None,
+    training: ImageTraining | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    force: bool = False,
+    columns: Sequence[str] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> ImagesReport:
+    """Encode a database of images into an `.inr` file.
+
+    While it is trained, a checkpoint lies beside ``path``; the same call goes on from it after
+    an interruption.
+
+    Parameters
+    ----------
+    source : path or ImageDatabase
+        A Cinema database (specification D), or one in memory.
+    path : path
+        The file to write.
+    codec : ExactSettings or PaperSettings, optional
+        What to train (`inrvis.encoder.images.settings`); by default the exact codec in the size
+        that suits the database.
+    training : ImageTraining, optional
+        For how long, and how: 15 minutes by default.
+    device : {"auto", "cpu", "cuda"}
+        Where to train.
+    seed : int
+        Seed of weights and batches.
+    force : bool
+        Encode even where single images would be smaller.
+    columns : sequence of str, optional
+        Columns of a Cinema table to keep; all by default.
+    progress : callable, optional
+        Called often with the fraction done and the current PSNR.
+
+    Returns
+    -------
+    ImagesReport
+        Measured on the written file.
+
+    Raises
+    ------
+    SourceError
+        If the database or one of its images cannot be read.
+    UsageError
+        If the settings are no good, or the database is too small to gain.
+    OutputError
+        If the file cannot be written.
+    """
+    from inrvis.encoder.images.encode import encode_images as encode_database
+    from inrvis.sources import cinema
+
+    if isinstance(source, str | os.PathLike):
+        source = cinema.read(source, columns=columns)
+    return encode_database(
+        source,
+        path,
+        codec,
+        training,
+        device=device,
+        seed=seed,
+        force=force,
+        report=progress,
+    )
+
+
+def _encode_images(source: Any, path: str | os.PathLike[str], **options: Any) -> ImagesReport:
+    """Encode a database with the options of `encode`."""
+    from inrvis.encoder.images.settings import ExactSettings, PaperSettings, image_training
+
+    if options["target"] is not None:
+        raise UsageError(
+            "a database of images takes no target: choose the quality by the trade-off of its "
+            "training (inrvis.encode_images)"
+        )
+    codec = options["model"]
+    if codec != "auto" and not isinstance(codec, ExactSettings | PaperSettings):
+        raise UsageError("a database of images takes ExactSettings or PaperSettings for a model")
+    return encode_images(
+        source,
+        path,
+        codec=None if codec == "auto" else codec,
+        training=image_training(options["preset"], options["time_budget"]),
+        device=options["device"],
+        seed=options["seed"],
+        columns=options["arrays"],
+        progress=options["progress"],
+    )
+
+
+def _is_database(source: Any) -> bool:
+    from inrvis.sources.cinema import is_database
+    from inrvis.sources.database import ImageDatabase
+
+    if isinstance(source, str | os.PathLike):
+        return is_database(source)
+    return isinstance(source, ImageDatabase)
 
 
 def _step_of(path: Path, image: Any, mode: Mode) -> Any:

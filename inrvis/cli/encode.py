@@ -7,15 +7,16 @@ import sys
 from typing import Any
 
 import inrvis
+from inrvis.cli.image_options import add_image_options, is_image_database, run_images
 from inrvis.cli.model_options import add_model_options, model_of
 from inrvis.cli.output import ProgressBar, lines, to_json
-from inrvis.errors import TargetMissedError
+from inrvis.errors import TargetMissedError, UsageError
 from inrvis.targets import BitRate, MaxError, Psnr, Ratio, Target
 
 
 def add_parser(subparsers: Any) -> None:
     """Add the subcommand."""
-    parser = subparsers.add_parser("encode", help="encode a volume into an .inr file")
+    parser = subparsers.add_parser("encode", help="encode a volume or a database of images")
     parser.set_defaults(run=run)
     parser.add_argument(
         "inputs",
@@ -23,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="INPUT",
         help="VTI or another VTK image, NRRD, NIfTI, MetaImage, npy, raw, HDF5, NetCDF or OpenVDB; "
         "FILE:NAME takes one dataset, group, variable or grid, FILE:NAME[K] step K of it; several, "
-        "or a .pvd file, are the time steps of a series",
+        "or a .pvd file, are the time steps of a series; a Cinema database is a folder DIR.cdb",
     )
     parser.add_argument("-o", "--output", required=True, metavar="OUT.inr")
     parser.add_argument(
@@ -33,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="NAME",
         help="array to keep; may be given again; all by default",
     )
-    target = parser.add_mutually_exclusive_group(required=True)
+    target = parser.add_mutually_exclusive_group()
     target.add_argument("--ratio", type=float, metavar="R", help="original bytes / file bytes")
     target.add_argument("--psnr", type=float, metavar="DB", help="least quality")
     target.add_argument("--bpv", type=float, metavar="B", help="bits per value")
@@ -58,6 +59,7 @@ def add_parser(subparsers: Any) -> None:
         "faster and costs about 1 dB",
     )
     add_model_options(parser)
+    add_image_options(parser)
     parser.add_argument(
         "--append",
         action="store_true",
@@ -72,6 +74,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Encode and print the report."""
+    if is_image_database(arguments):
+        return run_images(arguments)
     with ProgressBar(arguments.quiet) as bar:
         report = inrvis.encode(
             arguments.inputs if len(arguments.inputs) > 1 else arguments.inputs[0],
@@ -113,4 +117,6 @@ def _target(arguments: argparse.Namespace) -> Target:
         return Psnr(arguments.psnr)
     if arguments.bpv is not None:
         return BitRate(arguments.bpv)
-    return MaxError(arguments.max_error, arguments.relative)
+    if arguments.max_error is not None:
+        return MaxError(arguments.max_error, arguments.relative)
+    raise UsageError("say what the file is to reach: --ratio, --psnr, --bpv or --max-error")

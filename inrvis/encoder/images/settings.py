@@ -12,6 +12,14 @@ Prior = Literal["parameters", "free"]
 Pairing = Literal["sorted", "sphere"]
 
 
+_PUBLISHED: dict[str, tuple[Attention, Prior]] = {
+    "fcnr": ("joint", "parameters"),
+    "jct-only": ("joint", "free"),
+    "pe-only": ("epipolar", "parameters"),
+    "ecsic": ("epipolar", "free"),
+}
+
+
 @dataclass(frozen=True)
 class PaperSettings:
     """FCNR as published, or one of its ablations (section 4 and Table 3).
@@ -37,13 +45,15 @@ class PaperSettings:
     @property
     def name(self) -> str:
         """What it is called in the paper's Table 3."""
-        names = {
-            ("joint", "parameters"): "fcnr",
-            ("joint", "free"): "jct-only",
-            ("epipolar", "parameters"): "pe-only",
-            ("epipolar", "free"): "ecsic",
-        }
-        return names[self.attention, self.prior]
+        return next(
+            name for name, parts in _PUBLISHED.items() if parts == (self.attention, self.prior)
+        )
+
+    @classmethod
+    def named(cls, name: str) -> PaperSettings:
+        """Full size of one of the table: fcnr, jct-only, pe-only or ecsic."""
+        attention, prior = _PUBLISHED[name]
+        return cls(attention=attention, prior=prior)
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,13 @@ class ExactSettings:
     attention: bool = False
 
     name = "fcnr-exact"
+
+
+EXACT_SIZES = {
+    "small": ExactSettings(24, 16, 8, 16, 48),
+    "medium": ExactSettings(),
+    "large": ExactSettings(96, 48, 24, 48, 96),
+}
 
 
 @dataclass(frozen=True)
@@ -136,6 +153,34 @@ class ImageTraining:
             every_time=3,
             pairing=pairing,
         )
+
+
+_PRESET_SECONDS = {"fast": 120.0, "balanced": 900.0, "best": 7200.0}
+
+
+def image_training(
+    preset: str = "balanced", time_budget: float | None = None, *, published: bool = False
+) -> ImageTraining:
+    """Training of a preset, or one that fills ``time_budget`` seconds.
+
+    Parameters
+    ----------
+    preset : {"fast", "balanced", "best"}
+        How long.
+    time_budget : float, optional
+        Seconds for the whole encoding, in place of the preset's.
+    published : bool
+        Whether to take the paper's recipe.
+
+    Raises
+    ------
+    UsageError
+        If the preset is unknown or the budget not positive.
+    """
+    if preset not in _PRESET_SECONDS:
+        raise UsageError(f"unknown preset {preset!r}: choose {', '.join(_PRESET_SECONDS)}")
+    seconds = _PRESET_SECONDS[preset] if time_budget is None else time_budget
+    return ImageTraining.paper(seconds) if published else ImageTraining(seconds=seconds)
 
 
 ImageCodec = PaperSettings | ExactSettings

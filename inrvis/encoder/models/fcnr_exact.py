@@ -23,6 +23,8 @@ from inrvis.encoder.models.fcnr import joint_context
 
 # Tables that latents start with: scales of about 1.
 _FIRST_TABLE = 112
+# Residual branches start small, so that what passes by them keeps its size.
+_FIRST_RESIDUAL = 0.1
 
 
 class ExactModel(PairModel):
@@ -52,8 +54,15 @@ class ExactModel(PairModel):
         self.make_weights()
 
     def make_weights(self) -> None:
-        """Make all weights; tables start in the middle."""
+        """Make all weights; tables start in the middle, pictures as an even grey."""
         super().make_weights()
+        with torch.no_grad():
+            for weights in (self.stored, self.analysing):
+                for name in weights:
+                    if name.endswith("_residual_w"):
+                        weights[name] *= _FIRST_RESIDUAL
+            self.stored["d5_w"] *= _FIRST_RESIDUAL
+            self.stored["d5_b"] += 0.5
         self.integer_names = frozenset(n for n in self.stored if not n.startswith("d"))
         for name in ("prior_1", "cz_2", "hl", "cy_2"):
             bias = self.stored[f"{name}_b"]
@@ -154,5 +163,5 @@ class ExactModel(PairModel):
 
 
 def _residual(ops: Ops, x: Any, name: str, channels: int) -> Any:
-    hidden = ops.leaky(ops.conv(x, f"{name}a", channels))
-    return ops.add(x, ops.conv(hidden, f"{name}b", channels))
+    hidden = ops.leaky(ops.conv(x, f"{name}_first", channels))
+    return ops.add(x, ops.conv(hidden, f"{name}_residual", channels))
