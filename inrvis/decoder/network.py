@@ -224,31 +224,38 @@ class Networks:
 
     def give(self, array: ArrayHeader) -> bool:
         """Whether a network gives a component of ``array``."""
-        own = range(array.channel, array.channel + array.components)
-        return any(channel in own for n in self._networks for channel in n.channels)
+        return bool(self._giving([array]))
 
-    def box(self, positions: Sequence[Positions]) -> NDArray[np.float32]:
-        """Channels at the Cartesian product of voxel ``positions`` along x, y and z.
+    def box(
+        self, positions: Sequence[Positions], arrays: Sequence[ArrayHeader]
+    ) -> NDArray[np.float32]:
+        """Channels of ``arrays`` at the Cartesian product of voxel ``positions`` along x, y, z.
 
         Returns
         -------
         ndarray of float32, shape (channels, nz, ny, nx)
-            Zero in channels that no network gives.
+            Zero in channels that no network gives; any others may be zero, too.
         """
-        shape = tuple(len(p) for p in reversed(positions))
-        sums = Sums(self._networks, self._channels, shape)
-        for network in self._networks:
+        networks = self._giving(arrays)
+        sums = Sums(networks, self._channels, tuple(len(p) for p in reversed(positions)))
+        for network in networks:
             network.add_box(positions, sums)
         return sums.means()
 
-    def points(self, positions: Positions) -> NDArray[np.float32]:
-        """Channels at voxel ``positions``, shape (n, 3) in the order x, y, z.
+    def points(self, positions: Positions, array: ArrayHeader) -> NDArray[np.float32]:
+        """Channels of ``array`` at voxel ``positions``, shape (n, 3) in the order x, y, z.
 
         Returns
         -------
         ndarray of float32, shape (channels, n)
         """
-        sums = Sums(self._networks, self._channels, (len(positions),))
-        for network in self._networks:
+        networks = self._giving([array])
+        sums = Sums(networks, self._channels, (len(positions),))
+        for network in networks:
             network.add_points(positions, sums)
         return sums.means()
+
+    def _giving(self, arrays: Sequence[ArrayHeader]) -> list[Network]:
+        """Networks that give a channel of ``arrays``."""
+        wanted = {c for a in arrays for c in range(a.channel, a.channel + a.components)}
+        return [n for n in self._networks if not wanted.isdisjoint(n.channels)]

@@ -231,7 +231,7 @@ class Volume:
 
         def work(tile: tuple[slice, slice, slice]) -> None:
             part = [p[s] for p, s in zip(positions, reversed(tile), strict=True)]
-            result[(slice(None), *tile)] = self._networks.box(part)
+            result[(slice(None), *tile)] = self._networks.box(part, self.header.arrays)
 
         with ThreadPoolExecutor(cores() if self.device == "cpu" else 1) as pool:
             list(pool.map(work, tiles(positions, 1, self.device)))
@@ -249,7 +249,7 @@ class Volume:
         cached = [self._cache.get(key) for key in keys]
         if all(values is not None for values in cached):
             return [values for values in cached if values is not None]
-        channels = self._networks.box(part)
+        channels = self._networks.box(part, wanted)
         result = []
         for array, key in zip(wanted, keys, strict=True):
             components = base_values(array, channels)
@@ -304,7 +304,7 @@ class Volume:
 
     def _at(self, array: ArrayHeader, positions: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values (n, components) at voxel ``positions`` (n, 3)."""
-        components = base_values(array, self._networks.points(positions), np.dtype(float))
+        components = base_values(array, self._networks.points(positions, array), np.dtype(float))
         dimensions = self.grid.dimensions
         if self._adds_residual(array, "all"):
             for i, layer in enumerate(self._residuals[array.name]):

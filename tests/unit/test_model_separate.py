@@ -11,6 +11,7 @@ import torch
 
 import inrvis
 from inrvis.container.sections import write_file
+from inrvis.decoder.network import Network
 from inrvis.encoder.assembly import Assembly
 from inrvis.encoder.models.base import Model, plain
 from inrvis.encoder.normalise import normalise
@@ -41,7 +42,9 @@ def encoder(image: Image) -> VolumeEncoder:
     return VolumeEncoder(Assembly(image, normalise(image), {}), "siren", device="cpu")
 
 
-def test_a_network_for_each_array(encoder: VolumeEncoder, image: Image, tmp_path: Path) -> None:
+def test_a_network_for_each_array(
+    encoder: VolumeEncoder, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     encoder._separate = True
     trained = encoder.train(12_000, BRIEF)
     parts = encoder.fit(trained, 12_000)
@@ -61,6 +64,15 @@ def test_a_network_for_each_array(encoder: VolumeEncoder, image: Image, tmp_path
             np.testing.assert_array_equal(values, volume.decode(name))
             off = np.abs(values.astype(float) - original.astype(float)).mean()
             assert off < 0.2 * np.ptp(original.astype(float))
+    with inrvis.open(tmp_path / "f.inr", device="cpu") as volume:
+        # Networks of arrays that nobody asks for cost nothing.
+        asked = set()
+        run = Network.add_box
+        monkeypatch.setattr(
+            Network, "add_box", lambda self, *args: (asked.update(self.channels), run(self, *args))
+        )
+        np.testing.assert_array_equal(volume.decode("label"), together[2])
+        assert asked == {3}
 
 
 def test_the_loss_is_the_mean_over_all_channels(encoder: VolumeEncoder) -> None:
