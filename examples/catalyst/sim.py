@@ -123,6 +123,8 @@ def main() -> int:
         if domain.rank == 0:
             after_step(chosen, times, time.perf_counter() - began)
         if number + 1 == chosen.crash_at:
+            if ranks is not None:
+                ranks.Barrier()
             # Nothing is cleaned up, flushed or closed.
             os.kill(os.getpid(), signal.SIGKILL)
         simulation.advance(chosen.every)
@@ -152,24 +154,30 @@ def compare(image: Any, chosen: argparse.Namespace) -> None:
     """Encode the state after the last step from its network, and from none, to equal PSNR."""
     import inrvis
 
-    def encode(seconds: float, start: Path | None) -> tuple[float, float]:
+    def encode(kind: str, seconds: float, start: Path | None) -> tuple[float, float]:
         with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "step.inr"
             report = inrvis.encode(
                 image,
-                Path(folder) / "step.inr",
+                path,
                 target=inrvis.Ratio(chosen.ratio),
                 model="siren",
                 time_budget=seconds,
                 device="cpu",
                 start=start,
             )
+            with inrvis.open(path, time_index=0) as volume:
+                steps = volume.header.encoding["steps"]
+        print(
+            f"{kind} start: {report.psnr_db:.2f} dB in {report.encode_seconds:.1f} s, "
+            f"{steps} steps of training",
+            flush=True,
+        )
         return report.psnr_db, report.encode_seconds
 
-    reached, warm = encode(chosen.time_budget, chosen.output / "run.inr")
-    print(f"warm start: {reached:.2f} dB in {warm:.1f} s", flush=True)
+    reached, warm = encode("warm", chosen.time_budget, chosen.output / "run.inr")
     for times in MOST_TIMES:
-        quality, cold = encode(times * chosen.time_budget, None)
-        print(f"cold start: {quality:.2f} dB in {cold:.1f} s", flush=True)
+        quality, cold = encode("cold", times * chosen.time_budget, None)
         if quality >= reached:
             break
     least = "" if quality >= reached else "more than "

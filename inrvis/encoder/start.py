@@ -15,64 +15,76 @@ from numpy.typing import NDArray
 from inrvis.container.header import ArrayHeader, LatticeHeader
 from inrvis.container.series_file import read_series, read_step
 from inrvis.container.volume_file import StoredModel, StoredVolume
-from inrvis.encoder.models.siren import BlockSiren
+from inrvis.encoder.models.base import Model
 from inrvis.encoder.settings import SirenSettings
 
 if TYPE_CHECKING:
     from inrvis.decoder.volume import Volume
 
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class StartNetwork:
+    """One network of a start: sizes, the channels that it gives, and its tensors by their names."""
+
+    settings: SirenSettings
+    channels: tuple[int, ...]
+    weights: Weights
+
 
 @dataclass(frozen=True)
 class Start:
-    """A network to start from.
+    """What to start from: one network for all arrays, or several.
 
     Attributes
     ----------
-    settings : SirenSettings
-        Its sizes.
+    networks : tuple of StartNetwork
+        Together they give each channel once.
     dimensions : tuple of 3 int
-        Voxels of its volume along x, y and z.
-    weights : mapping of str to ndarray
-        Its tensors by their names in the file.
+        Voxels of their volume along x, y and z.
     arrays : tuple of ArrayHeader
-        How its channels became values.
+        How their channels became values.
     encoded_bytes : int
-        What its volume took.
+        What the volume took.
     """
 
-    settings: SirenSettings
+    networks: tuple[StartNetwork, ...]
     dimensions: tuple[int, int, int]
-    weights: Mapping[str, NDArray[np.float32]]
     arrays: tuple[ArrayHeader, ...]
     encoded_bytes: int
 
     @property
     def parameters(self) -> int:
         """Weights and biases."""
-        return sum(tensor.size for tensor in self.weights.values())
+        return sum(tensor.size for own in self.networks for tensor in own.weights.values())
 
     def fits(
         self, dimensions: tuple[int, int, int], arrays: tuple[ArrayHeader, ...], spacing: int
     ) -> bool:
-        """Whether a network for these arrays can have the same architecture."""
-        own = [array.components for array in self.arrays]
+        """Whether networks for these arrays can have the same architecture."""
+        components = [array.components for array in self.arrays]
         return (
             self.dimensions == dimensions
-            and own == [array.components for array in arrays]
-            and self.settings.spacing == spacing
+            and components == [array.components for array in arrays]
+            and all(own.settings.spacing == spacing for own in self.networks)
         )
 
-    def after(self, model: BlockSiren, arrays: tuple[ArrayHeader, ...]) -> Start:
+    def after(self, model: Model, arrays: tuple[ArrayHeader, ...]) -> Start:
         """Start of the same architecture with the weights that a training has reached."""
-        weights = {
+        reached = {
             name: tensor.detach().float().cpu().numpy() for name, tensor in model.tensors().items()
         }
-        return replace(self, weights=weights, arrays=arrays)
+        networks = tuple(
+            replace(own, weights={name: reached[prefix + name] for name in own.weights})
+            for prefix, own in self._prefixed()
+        )
+        return replace(self, networks=networks, arrays=arrays)
 
     def load(
-        self, model: BlockSiren, arrays: tuple[ArrayHeader, ...], loss: Callable[[], float]
+        self, model: Model, arrays: tuple[ArrayHeader, ...], loss: Callable[[], float]
     ) -> None:
-        """Give ``model`` the weights, and adapt the last layer where values were rescaled.
+        """Give ``model`` the weights, and adapt the last layers where values were rescaled.
 
         The mean and the range of the values may have changed, and with them what a channel means.
         Either the values are those that they were, and the last layer, which is affine, takes
@@ -82,22 +94,33 @@ class Start:
         offset, scale = _affine(self.arrays)
         new_offset, new_scale = _affine(arrays)
         factor, shift = scale / new_scale, (offset - new_offset) / new_scale
-        bias = self.weights["h1b"].ravel() * factor + shift
-        same_values = {
-            **self.weights,
-            "h1": (self.weights["h1"] * factor[:, None]).astype(np.float32),
-            "h1b": bias.astype(np.float32),
-        }
+        same_channels: dict[str, NDArray[np.float32]] = {}
+        same_values: dict[str, NDArray[np.float32]] = {}
+        for prefix, own in self._prefixed():
+            rows = list(own.channels)
+            bias = own.weights["h1b"].ravel() * factor[rows] + shift[rows]
+            adapted = {
+                **own.weights,
+                "h1": (own.weights["h1"] * factor[rows, None]).astype(np.float32),
+                "h1b": bias.astype(np.float32),
+            }
+            same_channels |= {prefix + name: tensor for name, tensor in own.weights.items()}
+            same_values |= {prefix + name: tensor for name, tensor in adapted.items()}
         losses = []
-        for weights in (same_values, self.weights):
+        for weights in (same_values, same_channels):
             _load(model, weights)
             losses.append(loss())
         if losses[0] <= losses[1]:
             _load(model, same_values)
 
+    def _prefixed(self) -> list[tuple[str, StartNetwork]]:
+        """Networks, and what comes before the names of their tensors in a model."""
+        several = len(self.networks) > 1
+        return [(f"{i}/" if several else "", own) for i, own in enumerate(self.networks)]
+
 
 @torch.no_grad()
-def _load(model: BlockSiren, weights: Mapping[str, NDArray[np.float32]]) -> None:
+def _load(model: Model, weights: Weights) -> None:
     for name, tensor in model.tensors().items():
         tensor.copy_(torch.from_numpy(weights[name].reshape(tensor.shape)))
 
@@ -133,26 +156,28 @@ def start_from(source: str | os.PathLike[str] | Volume) -> Start | None:
 
 
 def _start(stored: StoredVolume) -> Start | None:
-    if len(stored.models) != 1 or stored.models[0].header.name != "siren":
-        return None
-    (model,) = stored.models
-    settings = _settings(model)
-    # A header may claim what it likes: only a network that has all the tensors will do.
-    if settings is None or model.header.channels != tuple(range(stored.header.channels)):
-        return None
-    weights = {**model.trunk, **model.head}
-    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if shapes != settings.shapes(stored.header.channels):
+    networks = [_network(model) for model in stored.models]
+    found = [own for own in networks if own is not None]
+    channels = [channel for own in found for channel in own.channels]
+    # Layers add to networks; where they are all that there is, there is nothing to start from.
+    if len(found) < len(networks) or sorted(channels) != list(range(stored.header.channels)):
         return None
     if not all(scale for array in stored.header.arrays for scale in array.scale):
         return None
-    return Start(
-        settings,
-        stored.header.grid.dimensions,
-        weights,
-        stored.header.arrays,
-        stored.encoded_bytes,
-    )
+    grid, arrays = stored.header.grid, stored.header.arrays
+    return Start(tuple(found), grid.dimensions, arrays, stored.encoded_bytes)
+
+
+def _network(model: StoredModel) -> StartNetwork | None:
+    settings = _settings(model) if model.header.name == "siren" else None
+    if settings is None:
+        return None
+    # A header may claim what it likes: only a network that has all the tensors will do.
+    weights = {**model.trunk, **model.head}
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if shapes != settings.shapes(len(model.header.channels)):
+        return None
+    return StartNetwork(settings, model.header.channels, weights)
 
 
 def _settings(model: StoredModel) -> SirenSettings | None:

@@ -283,8 +283,7 @@ class VolumeEncoder:
         shares = bits * self._shares / self._shares.sum()
         for array, share in zip(self._normalised.arrays, shares, strict=True):
             channels = tuple(range(array.channel, array.channel + array.components))
-            values = np.ascontiguousarray(self._normalised.values[..., list(channels)])
-            own = TrainingData(values, self.device, data.generator, data.known)
+            own = self._of_channels(data, channels)
             settings = plan_model(dimensions, len(channels), share, self._knot_spacing)
             models.append(self._siren(settings, own, generator))
             groups.append(channels)
@@ -302,8 +301,14 @@ class VolumeEncoder:
         data: TrainingData,
         generator: torch.Generator,
         training: TrainingSettings,
-    ) -> BlockSiren:
-        model = self._siren(start.settings, data, generator).to(self.device)
+    ) -> Model:
+        groups = [own.channels for own in start.networks]
+        parts = [
+            self._siren(own.settings, self._of_channels(data, own.channels), generator)
+            for own in start.networks
+        ]
+        joined: Model = Separate(parts, groups) if len(parts) > 1 else parts[0]
+        model = joined.to(self.device)
         batch = model.draw(training.batch, 1.0)
 
         @torch.no_grad()
@@ -312,6 +317,10 @@ class VolumeEncoder:
 
         start.load(model, self._normalised.arrays, loss)
         return model
+
+    def _of_channels(self, data: TrainingData, channels: tuple[int, ...]) -> TrainingData:
+        values = np.ascontiguousarray(self._normalised.values[..., list(channels)])
+        return TrainingData(values, self.device, data.generator, data.known)
 
     def _start_of(self, bits: float) -> Start | None:
         """Network to start from for weights of ``bits``; None if none is of about that size."""
@@ -322,7 +331,7 @@ class VolumeEncoder:
 
     def after(self, trained: Trained) -> Start | None:
         """Start that goes on from ``trained``, which began with a start of its own."""
-        if self.start is None or not isinstance(trained.model, BlockSiren):
+        if self.start is None:
             return None
         return self.start.after(trained.model, self._normalised.arrays)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -39,9 +40,17 @@ def by_first(work: Callable[[], T]) -> T:
     world = _world()
     value, error = _attempt(work) if is_first() else (None, None)
     if world is not None:
+        _rest_until_all_are_here(world)
         value, error = world.bcast((value, error))
     result: T = _result(value, error)
     return result
+
+
+def _rest_until_all_are_here(world: Any) -> None:
+    # Ranks that wait inside MPI spin, on the cores that the first one computes with.
+    here = world.Ibarrier()
+    while not here.Test():
+        time.sleep(0.01)
 
 
 def _attempt(work: Callable[[], T]) -> tuple[T | None, InrvisError | None]:

@@ -14,6 +14,7 @@ import pytest
 import inrvis
 from inrvis.container.sections import deflate, file_image, inflate, read_sections
 from inrvis.container.series_file import read_series
+from inrvis.encoder.normalise import normalise
 from inrvis.encoder.rate_control import encode_to_target
 from inrvis.encoder.settings import TrainingSettings
 from inrvis.encoder.start import Start, start_from
@@ -128,14 +129,38 @@ def test_a_network_that_does_not_fit_is_passed_over(
 ) -> None:
     start = start_from(first[0])
     assert start is not None
-    image = moving(0.0)
-    other = from_array(image.arrays["height"][:, :-1], "height")
-    two = Image(image.grid, {"a": image.arrays["height"], "b": image.arrays["height"]})
-    for number, case in enumerate((other, two)):
-        alone, with_start = tmp_path / f"{number}.inr", tmp_path / f"{number}s.inr"
-        encode(case, alone, Ratio(4))
-        encode(case, with_start, Ratio(4), start=start)
-        assert alone.read_bytes() == with_start.read_bytes()
+    case = from_array(moving(0.0).arrays["height"][:, :-1], "height")
+    alone, with_start = tmp_path / "alone.inr", tmp_path / "start.inr"
+    encode(case, alone, Ratio(4))
+    encode(case, with_start, Ratio(4), start=start)
+    assert alone.read_bytes() == with_start.read_bytes()
+    two = Image(case.grid, {"a": case.arrays["height"], "b": case.arrays["height"]})
+    assert not start.fits(case.grid.dimensions, normalise(two).arrays, 0)
+    assert not start.fits(moving(0.0).grid.dimensions, normalise(moving(0.0)).arrays, 2)
+    assert start.fits(moving(0.0).grid.dimensions, normalise(moving(0.0)).arrays, 0)
+
+
+def test_arrays_of_several_networks(first: tuple[Path, float], tmp_path: Path) -> None:
+    """Two arrays, of which each has a network of its own, start from both."""
+    start = start_from(first[0])
+    assert start is not None
+    (own,) = start.networks
+    twice = replace(
+        start,
+        networks=(own, replace(own, channels=(1,))),
+        arrays=(start.arrays[0], replace(start.arrays[0], name="other", channel=1)),
+        encoded_bytes=2 * start.encoded_bytes,
+    )
+    values = moving(0.0).arrays["height"]
+    image = Image(moving(0.0).grid, {"height": values, "other": 50 - 3 * values})
+    path = tmp_path / "f.inr"
+    encode(image, path, Ratio(4), start=twice)
+    found = start_from(path)
+    assert found is not None
+    assert [network.channels for network in found.networks] == [(0,), (1,)]
+    with inrvis.open(path, time_index=0) as volume:
+        quality = measure(values, volume.decode("height")).psnr_db
+    assert quality > first[1] - 3
 
 
 def changed(path: Path, target: Path, change: Callable[[Any], None]) -> Path:
