@@ -31,6 +31,7 @@ def test_the_public_names() -> None:
         "Psnr",
         "Ratio",
         "encode",
+        "encode_images",
         "open",
     }
     assert all(hasattr(inrvis, name) for name in inrvis.__all__)
