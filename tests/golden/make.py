@@ -7,6 +7,7 @@ from the top folder: ``python tests/golden/make.py``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -25,6 +26,8 @@ from inrvis.container.header import (
     TensorHeader,
     VolumeHeader,
 )
+from inrvis.container.sections import deflate, file_image, inflate, read_sections
+from inrvis.container.series_file import append_volume
 from inrvis.container.volume_file import Contents, volume_image
 from inrvis.encoder.export import head_graph, interpolate_graph, trunk_graph
 from inrvis.files import replacing
@@ -447,6 +450,17 @@ def make_layers():
     )
 
 
+def make_series():
+    """Steps of the volume `direct`, whose values they have, at several times."""
+    with replacing(FOLDER / "format1_series.inr") as path:
+        path.unlink()
+        sections = read_sections(FOLDER / "format1_direct.inr")
+        facts = json.loads(inflate(sections["header"], "header"))
+        for time in (-0.5, 1.5, 4.0):
+            sections["header"] = deflate(json.dumps({**facts, "times": [time]}).encode())
+            append_volume(path, file_image(sections))
+
+
 def main():
     make_network(
         "format1_direct",
@@ -487,6 +501,7 @@ def main():
     make_levels()
     make_gaps()
     make_layers()
+    make_series()
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ FILES = {
     "format1_gaps": "67f63acd9e4e6ccc92c1d04131193db712da1a081b3e73480fe5fe60737a54d7",
     "format1_layers": "ad591abd7a88c38e60fc66a4c3329e6c48401732d0976eeb14f9d83e06eaf234",
 }
+SERIES = "986a91d990434b51021431f4fb20a438f2bfc2d9a4d2b67af6cf9e2dadd3bdaa"
 # Relative to the array's range; the reference is float64, the decoder float32.
 TOLERANCE = 2e-5
 # Arrays with coded layers keep the bound that they were coded with, or, without one, come near.
@@ -95,6 +96,16 @@ def test_coded_layers_decode_to_the_same_bits(name: str) -> None:
         for values in volume.decode_arrays(volume.arrays):
             digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
     assert digest.hexdigest() == EXACT[name]
+
+
+def test_steps_of_a_series_are_the_committed_ones() -> None:
+    path = FOLDER / "format1_series.inr"
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == SERIES
+    with inrvis.open(path) as series, np.load(FOLDER / "format1_direct.npz") as expected:
+        assert series.times == (-0.5, 1.5, 4.0)
+        for step in series:
+            np.testing.assert_array_equal(step.decode("density"), expected["density"])
+            assert_near("velocity", step.decode("velocity"), expected["velocity"].astype(float))
 
 
 def test_geometry_and_facts_are_the_committed_ones() -> None:
