@@ -2,6 +2,7 @@
 
 Usage: python -m benchmarks.sci_ablation FOLDER NAME... [--seconds S] [--rows R...]
        python -m benchmarks.sci_ablation FOLDER NAME... --profiles [--seconds S] [--times T]
+       python -m benchmarks.sci_ablation FOLDER NAME... --seams [--seconds S]
 
 Rows are those of the paper's Table 2, and variants without the mean in the measure of a spectrum.
 Every row has the same bytes on disk and the same training time by the clock: nominal time would
@@ -20,12 +21,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from benchmarks.deblocking import deblock
 from benchmarks.provenance import ROOT, save
 from inrvis import sources
+from inrvis.container.header import BoxesHeader, ModelHeader
 from inrvis.decoder.blocks import blocks_of
-from inrvis.encoder.assembly import Assembly, Encoded
+from inrvis.encoder.assembly import Assembly, Encoded, NetworkParts
 from inrvis.encoder.models.sci import plan_sci
 from inrvis.encoder.normalise import normalise
 from inrvis.encoder.octree import PartitionSettings
@@ -33,6 +37,7 @@ from inrvis.encoder.sampling import TrainingData
 from inrvis.encoder.settings import SciSettings, TrainingSettings
 from inrvis.encoder.training import Trainer
 from inrvis.encoder.volume import Trained, VolumeEncoder
+from inrvis.metrics import measure
 from inrvis.sources import Image
 
 # The paper's parts, with quantised weights.
@@ -53,18 +58,26 @@ ROWS = {
 }
 # By the paper's count: the source's bytes over those of the weights alone.
 _PROFILE_RATIOS = (64, 256)
+# Steps across a face that the filter smooths, relative to the range.
+_SEAM_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 
 def encode(
     assembly: Assembly, settings: SciSettings, file_bytes: int, seconds: float, seed: int
 ) -> dict[str, Any]:
     """Encode into at most ``file_bytes`` with the default profile."""
+    trained, networks, cpu = _trained(assembly, settings, file_bytes, seconds, seed)
+    return _record(assembly.finish(networks), trained, cpu)
+
+
+def _trained(
+    assembly: Assembly, settings: SciSettings, file_bytes: int, seconds: float, seed: int
+) -> tuple[Trained, NetworkParts, float]:
     encoder = VolumeEncoder(assembly, settings, device="cpu", seed=seed)
     start = time.process_time()
     trained = encoder.train(file_bytes, TrainingSettings(seconds=seconds, clocked=True))
     networks = encoder.fit(trained, file_bytes)
-    seconds_taken = time.process_time() - start
-    return _record(assembly.finish(networks), trained, seconds_taken)
+    return trained, networks, time.process_time() - start
 
 
 def encode_as_published(
@@ -136,6 +149,41 @@ def compare_profiles(image: Image, seconds: float, times: float, seed: int) -> d
     return results
 
 
+def compare_seams(image: Image, ratio: float, seconds: float, seed: int) -> dict[str, Any]:
+    """Blocks that overlap, blocks that do not, and these with a filter across their faces."""
+    assembly = Assembly(image, normalise(image), {"seed": seed})
+    (original,) = image.arrays.values()
+    budget = int(original.nbytes / ratio)
+    results: dict[str, Any] = {}
+    eight = replace(SciSettings(), spectrum=PartitionSettings(most_blocks=8))
+    for overlap in (3, 0):
+        settings = replace(eight, overlap=overlap)
+        trained, networks, cpu = _trained(assembly, settings, budget, seconds, seed)
+        record = _record(assembly.finish(networks), trained, cpu)
+        results[f"overlap {overlap}"] = record
+        _say(f"overlap {overlap}", record)
+    boxes = [box for model in networks.models for box in _boxes(model)]
+    low, high = float(original.min()), float(original.max())
+    (array,) = assembly.normalised.arrays
+    channels = assembly.base(networks)[0].astype(np.float64)
+    plain = channels * array.scale[0] + array.offset[0]
+    for step in _SEAM_STEPS:
+        smooth = deblock(plain, boxes, step * (high - low)).clip(low, high)
+        if original.dtype.kind != "f":
+            smooth = np.rint(smooth)
+        quality = measure(original, smooth.astype(original.dtype))
+        key = f"overlap 0, filter {step:g}"
+        results[key] = record | {"psnr_db": quality.psnr_db, "ssim": quality.ssim}
+        _say(key, results[key])
+    return results
+
+
+def _boxes(model: ModelHeader) -> Sequence[Sequence[int]]:
+    if not isinstance(model.lattice, BoxesHeader):
+        raise TypeError("the sci model has boxes")
+    return model.lattice.boxes
+
+
 def _say(name: str, record: dict[str, Any]) -> None:
     print(
         f"  {name:16s} {record['encoded_bytes']:8d} B  {record['psnr_db']:6.2f} dB  "
@@ -156,6 +204,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--profiles", action="store_true")
+    parser.add_argument("--seams", action="store_true", help="overlap or filter")
     parser.add_argument("--times", type=float, default=20.0, help="the paper's share of time")
     parser.add_argument("--out", default="sci_ablation")
     arguments = parser.parse_args()
@@ -170,12 +219,15 @@ def main() -> None:
         if arguments.profiles:
             entry = compare_profiles(image, arguments.seconds, arguments.times, arguments.seed)
             settings["times"] = arguments.times
+        elif arguments.seams:
+            entry = compare_seams(image, arguments.ratio, arguments.seconds, arguments.seed)
+            settings["ratio"] = arguments.ratio
         else:
             entry = compare_rows(
                 image, arguments.rows, arguments.ratio, arguments.seconds, arguments.seed
             )
             settings["ratio"] = arguments.ratio
-        key = "profiles" if arguments.profiles else "rows"
+        key = "profiles" if arguments.profiles else "seams" if arguments.seams else "rows"
         kept = results.setdefault(key, {}).setdefault(name, {"runs": {}})
         kept["settings"] = settings
         kept["runs"].update(entry)
