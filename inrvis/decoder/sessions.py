@@ -98,5 +98,25 @@ def _first_line(error: Exception) -> str:
 
 
 def cores() -> int:
-    """Number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Number of threads to decode with.
+
+    The cores that this process may use, shared with the other ranks of an MPI job on this
+    machine unless its launcher gave each of them cores of its own, and no more than the
+    environment allows libraries (``OMP_NUM_THREADS``) and ParaView (``VTK_SMP_MAX_THREADS``).
+    """
+    every = os.cpu_count() or 1
+    number = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else every
+    if number == every:
+        number //= max(_first_number(_RANKS_HERE), 1)
+    limits = [_first_number((name,)) for name in ("OMP_NUM_THREADS", "VTK_SMP_MAX_THREADS")]
+    return max(min([number, *(limit for limit in limits if limit > 0)]), 1)
+
+
+# Ranks on this machine, as Open MPI, MPICH and its relatives tell.
+_RANKS_HERE = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
+
+
+def _first_number(names: tuple[str, ...]) -> int:
+    values = (os.environ.get(name, "").strip() for name in names)
+    # OMP_NUM_THREADS may be a list, of which the first counts here.
+    return next((int(v) for v in (v.split(",")[0] for v in values) if v.isdecimal()), 0)
