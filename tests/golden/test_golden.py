@@ -104,8 +104,9 @@ def test_steps_of_a_series_are_the_committed_ones() -> None:
     with inrvis.open(path) as series, np.load(FOLDER / "format1_direct.npz") as expected:
         assert series.times == (-0.5, 1.5, 4.0)
         for step in series:
-            np.testing.assert_array_equal(step.decode("density"), expected["density"])
-            assert_near("velocity", step.decode("velocity"), expected["velocity"].astype(float))
+            for array, slack in (("density", 0.5), ("velocity", 0.0)):
+                wanted = expected[array].astype(np.float64)
+                assert_near(array, step.decode(array), wanted, slack)
 
 
 def test_geometry_and_facts_are_the_committed_ones() -> None:
