@@ -143,7 +143,8 @@ def _to_table(path: Path, lines: Sequence[tuple[int, Sequence[str]]]) -> _Table:
             )
     if not rows:
         raise SourceError(f"{path} has no rows; give a database that holds images")
-    files = tuple(p for p, name in enumerate(names) if name.upper().startswith(_FILE))
+    # The specification has capital letters; not everybody has.
+    files = _columns_named(names) or _columns_named([name.upper() for name in names])
     if not files:
         files = _columns_of_images(names, rows)
         # A Cinema database knows its columns of files by this word.
@@ -165,6 +166,10 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
     odd = next((name for name in names if not name.isprintable()), None)
     if odd is not None:
         raise SourceError(f"{path} has a column named {odd!r}; use printable characters")
+
+
+def _columns_named(names: Sequence[str]) -> tuple[int, ...]:
+    return tuple(position for position, name in enumerate(names) if name.startswith(_FILE))
 
 
 def _columns_of_images(

@@ -154,7 +154,11 @@ def test_a_view_shows_the_pixels_as_they_are(seen: Outcome, images: Images) -> N
     pixels = expected(images, 0, phi="000.00", producer="PNG1", time="0")
     # ParaView stretches the image by half a pixel, so parts are compared, not pixels.
     np.testing.assert_allclose(_quarters(picture), _quarters(pixels), atol=8)
-    assert seen.folder.joinpath("state.pvsm").read_text().count('type="INRImageReader"') == 1
+
+
+def test_a_state_file_brings_the_choices_back(seen: Outcome, images: Images) -> None:
+    assert_shown(seen, "restored", expected(images, 0, phi="240.00", producer="PNG1", time="0.5"))
+    assert seen.stage("state") == []
 
 
 def _quarters(pixels: Pixels) -> Pixels:

@@ -114,6 +114,13 @@ def test_a_folder_of_images_with_a_table_of_its_own(tmp_path: Path) -> None:
     assert database.parameters == (Parameter("angle", ("0", "90")),)
 
 
+def test_columns_of_files_are_those_in_capitals_if_any_are(tmp_path: Path) -> None:
+    pixels = {"a.png": random_pixels(0)}
+    database = cinema.read(make(tmp_path / "x.cdb", "filesize,FILE\n3,a.png\n", pixels))
+    assert (database.columns, database.parameters[0].name) == (("FILE",), "filesize")
+    assert cinema.read(make(tmp_path / "y.cdb", "t,file\n3,a.png\n", pixels)).columns == ("file",)
+
+
 def test_kinds_of_png(tmp_path: Path) -> None:
     folder = make(tmp_path / "x.cdb", "FILE\n" + "".join(f"{i}.png\n" for i in range(6)), {})
     grey = random_pixels(3)[..., 0]

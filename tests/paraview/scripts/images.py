@@ -88,6 +88,7 @@ view.CameraParallelScale = 37 / 2
 simple.GetAnimationScene().AnimationTime = 0.0
 simple.Render(view)
 simple.SaveScreenshot(str(common.FOLDER / "picture.png"), view, ImageResolution=[45, 37])
+reader.Parameter1 = "phi=240.00"
 simple.SaveState(str(common.FOLDER / "state.pvsm"))
 
 
@@ -118,5 +119,10 @@ common.stage("none")
 found["none"] = points(simple.INRImageReader())
 common.stage("volume")
 found["volume"] = points(simple.INRImageReader(FileName=volume))
+common.stage("state")
+simple.ResetSession()
+simple.LoadState(str(common.FOLDER / "state.pvsm"))
+(reader,) = (p for p in simple.GetSources().values() if p.GetXMLName() == "INRImageReader")
+shown("restored", 0.5)
 common.stage("end")
 common.finish(found)
