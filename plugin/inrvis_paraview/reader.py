@@ -10,6 +10,7 @@ from vtkmodules.util.vtkAlgorithm import VTKPythonAlgorithmBase
 from vtkmodules.vtkCommonCore import vtkDataArraySelection
 from vtkmodules.vtkCommonDataModel import vtkDataObject, vtkImageData
 
+from inrvis.decoder.parts import LastPart
 from inrvis.decoder.sessions import Device
 from inrvis.decoder.volume import Layers, Volume
 from inrvis.errors import InrvisError, UsageError
@@ -46,6 +47,7 @@ class INRReader(VTKPythonAlgorithmBase):
         self._arrays = vtkDataArraySelection()
         self._arrays.AddObserver("ModifiedEvent", lambda *_: self.Modified())
         self._series = Series()
+        self._part = LastPart()
         self._steps: tuple[Step, ...] = ()
         self._shown: Facts | None = None
         self._shown_time: float | None = None
@@ -160,14 +162,16 @@ class INRReader(VTKPythonAlgorithmBase):
         # An abort of the last run must not stop this one.
         self.SetAbortExecute(0)
         names = [name for name in volume.arrays if self._arrays.ArrayIsEnabled(name)]
-        values = volume.decode_arrays(
+        # Views ask for what was just decoded once more, with a layer of ghosts.
+        values = self._part.decode_arrays(
+            volume,
             names,
-            extent=volume.grid.source_extent(extent, self._stride),
+            extent,
             stride=self._stride,
             layers=self._layers,
             progress=self._progress,
         )
-        if self.GetAbortExecute():
+        if values is None:
             self.SetAbortExecute(0)
             return False
         for name, array in zip(names, values, strict=True):

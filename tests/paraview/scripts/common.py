@@ -72,3 +72,31 @@ def requested(proxy: Any) -> list[int]:
     """Extent that the pipeline asks a source in this process for."""
     information = proxy.GetClientSideObject().GetOutputInformation(0)
     return list(information.Get(vtkStreamingDemandDrivenPipeline.UPDATE_EXTENT()))
+
+
+class DecodedPoints:
+    """Points that volumes decoded since the last look."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def pop(self) -> int:
+        """Return the count, and start anew."""
+        count, self.count = self.count, 0
+        return count
+
+
+def count_decoded_points() -> DecodedPoints:
+    """Count what all volumes decode from now on."""
+    from inrvis.decoder.volume import Volume
+
+    counter = DecodedPoints()
+    decode = Volume.decode_arrays
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        values = decode(*arguments, **options)
+        counter.count += int(np.prod(values[0].shape[:3])) if values else 0
+        return values
+
+    Volume.decode_arrays = counted
+    return counter

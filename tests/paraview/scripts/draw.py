@@ -7,6 +7,9 @@ from paraview import simple
 
 (volume,) = common.ARGUMENTS
 reader = simple.OpenDataFile(volume)
+decoded = common.count_decoded_points()
+reader.UpdatePipeline()
+updated = decoded.pop()
 view = simple.GetActiveViewOrCreate("RenderView")
 view.ViewSize = [320, 240]
 
@@ -32,6 +35,7 @@ contour = simple.Contour(Input=reader, ContourBy=["POINTS", "density"], Isosurfa
 picture("slice", plane)
 picture("contour", contour)
 picture("volume", reader, "Volume")
+shown = decoded.pop()
 
 reader.Stride = 2
 reader.PointArrays = ["density"]
@@ -39,6 +43,7 @@ simple.Render(view)
 simple.SaveState(str(common.FOLDER / "state.pvsm"))
 common.finish(
     {
+        "decoded": [updated, shown],
         "slice": plane.GetDataInformation().GetNumberOfPoints(),
         "contour": contour.GetDataInformation().GetNumberOfPoints(),
     }
