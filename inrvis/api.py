@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from inrvis.decoder.series import Series
     from inrvis.decoder.sessions import Device
     from inrvis.decoder.volume import Volume
-    from inrvis.encoder.images.encode import ImagesReport
+    from inrvis.encoder.images.report import ImagesReport
     from inrvis.encoder.images.settings import ImageCodec, ImageTraining
     from inrvis.encoder.rate_control import Mode, Result
     from inrvis.encoder.settings import ModelChoice

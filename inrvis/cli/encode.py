@@ -76,11 +76,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Encode and print the report."""
     if is_image_database(arguments):
         return run_images(arguments)
+    target = _target(arguments)
     with ProgressBar(arguments.quiet) as bar:
         report = inrvis.encode(
             arguments.inputs if len(arguments.inputs) > 1 else arguments.inputs[0],
             arguments.output,
-            target=_target(arguments),
+            target=target,
             arrays=arguments.arrays,
             model=model_of(arguments),
             preset=arguments.preset,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -91,6 +92,11 @@ def run_images(arguments: argparse.Namespace) -> int:
         )
     values = report.to_json()
     print(to_json(values) if arguments.json else lines(values))
+    if report.stills_bytes < report.encoded_bytes:
+        print(
+            f"inrvis: single images would be smaller: {report.stills}; train longer, or keep them",
+            file=sys.stderr,
+        )
     return 0
 
 

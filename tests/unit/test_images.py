@@ -20,10 +20,11 @@ from inrvis.parameters import Cell, Parameter
 
 torch = pytest.importorskip("torch")
 
-from inrvis.encoder.images.encode import ImageEncoder, ImagesReport, encode_images  # noqa: E402
+from inrvis.encoder.images.encode import ImageEncoder, encode_images  # noqa: E402
 from inrvis.encoder.images.model import Batch, laplace_bits  # noqa: E402
 from inrvis.encoder.images.ops import TorchOps  # noqa: E402
 from inrvis.encoder.images.pairing import groups_of, pairs_of  # noqa: E402
+from inrvis.encoder.images.report import ImagesReport  # noqa: E402
 from inrvis.encoder.images.settings import (  # noqa: E402
     ExactSettings,
     ImageTraining,
@@ -448,3 +449,61 @@ def test_small_databases_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"too few images to gain.*stills take"):
         encode_images(source, tmp_path / "x.inr", device="cpu")
     assert not list(tmp_path.iterdir())
+
+
+class StopError(Exception):
+    """Stands for a kill."""
+
+
+def test_training_goes_on_where_it_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from inrvis.encoder.images import training as module
+
+    monkeypatch.setattr(module, "_SAVE_SECONDS", -1.0)  # after every step
+    source = database()
+    settings = replace(BRIEF, steps=6)
+    options: dict[str, Any] = {"device": "cpu", "seed": 7, "force": True}
+    whole, resumed = tmp_path / "whole.inr", tmp_path / "resumed.inr"
+    encode_images(source, whole, SMALL, settings, **options)
+
+    def kill(progress: Any) -> None:
+        if progress.fraction >= 0.5:
+            raise StopError
+
+    with pytest.raises(StopError):
+        encode_images(source, resumed, SMALL, settings, **options, report=kill)
+    kept = tmp_path / ".resumed.inr.checkpoint.npz"
+    assert kept.exists()
+    assert not resumed.exists()
+    steps = []
+    encode_images(
+        source, resumed, SMALL, settings, **options, report=lambda p: steps.append(p.fraction)
+    )
+    assert steps[0] == 0.5  # not from the beginning
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert not kept.exists()
+    # What is cut off, or of another training, is not gone on from.
+    with pytest.raises(StopError):
+        encode_images(source, resumed, SMALL, settings, **options, report=kill)
+    kept.write_bytes(kept.read_bytes()[:1000])
+    resumed.unlink()
+    encode_images(source, resumed, SMALL, settings, **options)
+    assert resumed.read_bytes() == whole.read_bytes()
+
+
+def test_images_without_a_partner_and_soft_alpha(tmp_path: Path) -> None:
+    soft = [stored(view(p, 0, "soft", (33, 64))) for p in (0.0, 90.0, 180.0)]
+    source = ImageDatabase(
+        (Parameter("phi", ("0", "90", "180")), Parameter("field", ("p", "rho"))),
+        ("FILE",),
+        (*(Cell((k, 0), (k,)) for k in range(3)), Cell((0, 1), (0,))),
+        tuple(soft),
+    )
+    path = tmp_path / "soft.inr"
+    encode_images(source, path, SMALL, replace(BRIEF, steps=3), device="cpu", force=True)
+    with Images(path) as images:
+        assert images.pairs == ((0, 1), (2, -1))
+        assert [images.decode(k).shape for k in range(3)] == [(33, 64, 4)] * 3
+        assert images.header.kinds[0].mask == ""
+        np.testing.assert_array_equal(images.image(phi=0, field="rho"), images.decode(0))

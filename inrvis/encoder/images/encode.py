@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,15 @@ from inrvis.container.sections import write_file
 from inrvis.decoder.codes import code_of
 from inrvis.decoder.image_graphs import SessionSettings
 from inrvis.decoder.images import Images
-from inrvis.encoder.images.coding import Coded, PairCoder
+from inrvis.decoder.pairs import Side, StreamSource
+from inrvis.encoder.images.coding import Coded, LatentSource, PairCoder
 from inrvis.encoder.images.export import ExportedCodec, export
 from inrvis.encoder.images.model import PairModel
 from inrvis.encoder.images.pairing import groups_of, pairs_of
 from inrvis.encoder.images.pictures import Pictures, look_at
+from inrvis.encoder.images.report import ImagesReport
 from inrvis.encoder.images.settings import (
+    EXACT_SIZES,
     ExactSettings,
     ImageCodec,
     ImageTraining,
@@ -45,71 +48,16 @@ from inrvis.sources.database import ImageDatabase
 from inrvis.version import __version__
 
 _CODE_LEVELS = 8
+# What the size of the exact codec is chosen by.
+_PART_OF_WEIGHTS = 0.1
+_TYPICAL_BITS_PER_PIXEL = 0.05
+_BITS_PER_WEIGHT = 5.0
+# Part of a time budget that is the training's, however long the coding of all images takes.
+_LEAST_TRAINING = 0.3
 # Quality at which stills are asked whether a codec of one's own can pay at all.
 _PLAIN_PSNR_DB = 38.0
-# Bits a coded weight takes, at least, before anything is trained.
-_LEAST_BITS_PER_WEIGHT = 3.0
-
-
-@dataclass(frozen=True)
-class ImagesReport:
-    """What an encoding of images gave, measured on the written file.
-
-    Attributes
-    ----------
-    psnr_db : float
-        Mean over the images of their PSNR, the peak being 255, or the range of float values.
-    worst_psnr_db : float
-        That of the worst image.
-    max_abs_error : float
-        Largest error of any value, in its own unit.
-    bits_per_pixel, compression_ratio : float
-        From the size on disk, weights included.
-    encoded_bytes, original_bytes : int
-        Size of the file, and of the pixels in their own type.
-    weight_bytes, stream_bytes : int
-        Parts of the file.
-    images, pairs : int
-        Distinct images, and pairs of them with two images.
-    model : str
-        Name of the codec.
-    parameters : int
-        Weights that the file holds.
-    steps : int
-        Steps of the training.
-    encode_seconds, decode_seconds : float
-        Wall time of the whole encoding and of one whole decoding.
-    device : str
-        Where it was trained.
-    stills : str
-        What the images take as stills of the same quality.
-    stills_bytes : int
-        The same as a number.
-    """
-
-    psnr_db: float
-    worst_psnr_db: float
-    max_abs_error: float
-    bits_per_pixel: float
-    compression_ratio: float
-    encoded_bytes: int
-    original_bytes: int
-    weight_bytes: int
-    stream_bytes: int
-    images: int
-    pairs: int
-    model: str
-    parameters: int
-    steps: int
-    encode_seconds: float
-    decode_seconds: float
-    device: str
-    stills: str
-    stills_bytes: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary for JSON."""
-        return asdict(self)
+# Part of the stills' bytes that the weights may take.
+_MOST_WEIGHTS = 0.4
 
 
 @dataclass(frozen=True)
@@ -132,8 +80,8 @@ class ImageEncoder:
     ----------
     database : ImageDatabase
         The images.
-    codec : PaperSettings or ExactSettings
-        What to train.
+    codec : PaperSettings or ExactSettings, optional
+        What to train; by default the exact codec in a suitable size.
     training : ImageTraining
         For how long, and how.
     device : {"auto", "cpu", "cuda"}
@@ -147,7 +95,7 @@ class ImageEncoder:
     def __init__(
         self,
         database: ImageDatabase,
-        codec: ImageCodec,
+        codec: ImageCodec | None,
         training: ImageTraining,
         *,
         device: str = "auto",
@@ -156,15 +104,17 @@ class ImageEncoder:
     ) -> None:
         if not database.images:
             raise SourceError("the database names no images")
-        self._database, self._codec, self._training = database, codec, training
+        self._database, self._training = database, training
         self._device, self._seed, self._report = torch_device(device), seed, report
         self.pictures = Pictures(database, look_at(database))
+        self._codec = codec or suitable_size(self.total_pixels)
         groups = groups_of(database)
         self.pairs = pairs_of(groups, training.pairing)
         subset = [g.every(training.every_view) for g in groups[:: training.every_time]]
         self._training_pairs = pairs_of(subset, training.pairing)
         self._codes_of_parameters = tuple(map(_normalisation, database.parameters))
         self._first_cells = _first_cells(database)
+        self._psnr_db = 0.0
 
     @property
     def total_pixels(self) -> int:
@@ -186,15 +136,15 @@ class ImageEncoder:
         return model.to(self._device)
 
     def require_gain(self, model: PairModel) -> None:
-        """Raise UsageError where stills are smaller than the weights alone."""
-        weights = sum(p.numel() for p in model.stored.values())
+        """Raise UsageError where the weights alone come near to what stills take."""
+        number = sum(p.numel() for p in model.stored.values())
         raw = isinstance(self._codec, PaperSettings) and self._codec.float_weights
-        least = round(weights * (32 if raw else _LEAST_BITS_PER_WEIGHT) / 8)
+        weights = round(number * (32 if raw else _BITS_PER_WEIGHT) / 8)
         found = stills(self.pictures, _PLAIN_PSNR_DB)
-        if found.total_bytes < least:
+        if weights > _MOST_WEIGHTS * found.total_bytes:
             raise UsageError(
-                f"too few images to gain: their {found.describe()}, and the networks alone would "
-                f"take {least:,}; keep {found.format}, or force the encoding"
+                f"too few images to gain: {found.describe()}, and the networks alone would take "
+                f"about {weights:,}; keep {found.format}, or force the encoding"
             )
 
     def codes(self, image: int, exact: bool) -> NDArray[np.float32]:
@@ -208,18 +158,43 @@ class ImageEncoder:
             "", exact, 1, 1, 1, 1, _CODE_LEVELS, self._codes_of_parameters, 0.0, 1.0, {}, ()
         )
 
-    def trainer(self, model: PairModel) -> PairTrainer:
-        """Trainer of a model on the subset of the database."""
+    def trainer(self, model: PairModel, seconds: float | None = None) -> PairTrainer:
+        """Trainer of a model on the subset of the database; of so many seconds, if given."""
+        training = self._training
         return PairTrainer(
             model,
             self.pictures,
             lambda image: self.codes(image, model.exact),
             self._training_pairs,
-            self._training,
+            training if seconds is None else replace(training, seconds=seconds),
             total_pixels=self.total_pixels,
             seed=self._seed,
             report=self._report,
         )
+
+    def coding_seconds(self, model: PairModel) -> float:
+        """Time that coding and measuring all images will take, from one pair."""
+        exported = self.export(self.trainer(model))
+        networks = exported.networks(SessionSettings("cpu"))
+        coder = PairCoder(
+            model, networks, self.pictures, lambda image: self.codes(image, model.exact)
+        )
+        pair = self.pairs[0]
+        coder.code(pair)  # the first run of a session prepares it
+        start = time.perf_counter()
+        first, second = coder.code(pair)
+        kind = self.pictures.facts.kinds[pair[0]]
+        sides = [Side(self.codes(pair[0], model.exact), self._again(first, model))]
+        if second is not None:
+            sides.append(Side(self.codes(pair[1], model.exact), self._again(second, model)))
+        latents = networks.latents(kind, sides[0], sides[1] if second is not None else None)
+        networks.picture(kind, latents)
+        networks.picture(kind, latents, right=True)
+        return (time.perf_counter() - start) * len(self.pairs)
+
+    @staticmethod
+    def _again(source: LatentSource, model: PairModel) -> StreamSource:
+        return StreamSource(source.record(), 0, exact=model.exact)
 
     def checkpoint(self, output: Path) -> Checkpoint:
         """Where the training of ``output`` is kept."""
@@ -321,7 +296,11 @@ class ImageEncoder:
         report = self._report
         if report is None:
             return lambda _: None
-        return lambda fraction: report(Progress(fraction, math.nan, stage))
+        return lambda fraction: report(Progress(fraction, self._psnr_db, stage))
+
+    def note(self, psnr_db: float) -> None:
+        """Quality to be shown while images are coded."""
+        self._psnr_db = psnr_db
 
     def stills_at(self, psnr_db: float) -> Stills:
         """Stills of the same quality."""
@@ -382,15 +361,18 @@ def encode_images(
     start = time.perf_counter()
     output = Path(path)
     settings = training or ImageTraining()
-    encoder = ImageEncoder(
-        database, codec or ExactSettings(), settings, device=device, seed=seed, report=report
-    )
+    encoder = ImageEncoder(database, codec, settings, device=device, seed=seed, report=report)
     model = encoder.make_model()
     if not force:
         encoder.require_gain(model)
     checkpoint = encoder.checkpoint(output)
-    trainer = encoder.trainer(model)
+    seconds = settings.seconds
+    if not settings.steps:
+        reserve = encoder.coding_seconds(model) + time.perf_counter() - start
+        seconds = max(seconds - reserve, _LEAST_TRAINING * seconds)
+    trainer = encoder.trainer(model, seconds)
     trainer.train(checkpoint)
+    encoder.note(trainer.psnr_db)
     exported = encoder.export(trainer)
     coded = encoder.code(model, exported)
     measured = encoder.measure(encoder.pack(exported, coded, {}, trainer.steps))
@@ -420,6 +402,22 @@ def encode_images(
         stills=compared.describe(),
         stills_bytes=compared.total_bytes,
     )
+
+
+def suitable_size(total_pixels: int) -> ExactSettings:
+    """Size of the exact codec whose weights take a small part of a file of so many pixels.
+
+    Weights cost about 5 bits each, images about 0.05 bits a pixel: the largest size whose
+    weights stay below a tenth of the file, the smallest one otherwise.
+    """
+    allowed = _PART_OF_WEIGHTS * _TYPICAL_BITS_PER_PIXEL * total_pixels / _BITS_PER_WEIGHT
+    fitting = [s for s in EXACT_SIZES.values() if _stored_weights(s) <= allowed]
+    return fitting[-1] if fitting else next(iter(EXACT_SIZES.values()))
+
+
+def _stored_weights(settings: ExactSettings) -> int:
+    model = ExactModel(settings, 3, 6 * _CODE_LEVELS, torch.Generator())
+    return sum(p.numel() for p in model.stored.values())
 
 
 def _normalisation(parameter: Parameter) -> tuple[float, float]:

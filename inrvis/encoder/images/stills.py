@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from inrvis.encoder.images.pictures import Pictures
 
-_SAMPLES = 8
-_BEST, _WORST = 95, 5
+_SAMPLES = 4
+_QUALITIES = tuple(range(10, 100, 6))
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Stills:
 
     def describe(self) -> str:
         """As one phrase."""
-        return f"{self.format} stills take {self.total_bytes:,} bytes at {self.psnr_db:.1f} dB"
+        quality = "" if np.isinf(self.psnr_db) else f" at {self.psnr_db:.1f} dB"
+        return f"{self.format} stills take {self.total_bytes:,} bytes{quality}"
 
 
 def stills(pictures: Pictures, psnr_db: float) -> Stills:
@@ -56,14 +57,14 @@ def stills(pictures: Pictures, psnr_db: float) -> Stills:
         size = sum(len(zlib.compress(a.tobytes(), 9)) for a in arrays)
         return Stills("losslessly compressed", _extrapolate(size, arrays, pictures), np.inf)
     name = _format()
-    low, high = _WORST, _BEST
-    while low < high:  # the least quality that suffices
-        middle = (low + high) // 2
-        if _measure(arrays, name, middle)[1] >= psnr_db:
-            high = middle
+    first, last = 0, len(_QUALITIES) - 1
+    while first < last:  # the least quality that suffices
+        middle = (first + last) // 2
+        if _measure(arrays, name, _QUALITIES[middle])[1] >= psnr_db:
+            last = middle
         else:
-            low = middle + 1
-    size, quality = _measure(arrays, name, low)
+            first = middle + 1
+    size, quality = _measure(arrays, name, _QUALITIES[first])
     return Stills(name, _extrapolate(size, arrays, pictures), quality)
 
 
