@@ -264,13 +264,17 @@ class _Search:
         self, budget: int, training: TrainingSettings, worth: Encoded | None = None
     ) -> Encoded:
         """Encode with a network alone; a short training only if it cannot match ``worth``."""
+        start = None
         if worth is not None:
             trial = replace(training, seconds=training.seconds * _TRIAL_SHARE)
-            first = self.assembly.finish(self._fitted(budget, trial))
+            trained = self.encoder.train(budget, trial)
+            first = self.assembly.finish(self.encoder.fit(trained, budget))
             if _worst(first) + _TRIAL_DEFICIT_DB < _worst(worth):
                 return first
+            start = self.encoder.after(trained)
             training = replace(training, seconds=training.seconds * (1 - _TRIAL_SHARE))
-        return self.assembly.finish(self._fitted(budget, training))
+        trained = self.encoder.train(budget, training, start)
+        return self.assembly.finish(self.encoder.fit(trained, budget))
 
     def _fitted(self, budget: int, training: TrainingSettings) -> NetworkParts:
         return self.encoder.fit(self.encoder.train(budget, training), budget)

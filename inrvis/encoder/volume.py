@@ -48,11 +48,12 @@ _WARM_RATE = 0.3
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network with the quantiser it was trained for."""
+    """A trained network, the quantiser it was trained for, and what it started from."""
 
     model: Model
     quantiser: Quantiser | None
     steps: int
+    start: Start | None = None
 
 
 def torch_device(device: str) -> torch.device:
@@ -183,7 +184,7 @@ class VolumeEncoder:
         # Channels have a range of two: a mean squared error of one is that of a peak of two.
         trainer = Trainer(model, training, 20 * math.log10(2), report)
         quantiser = trainer.train(bits, generator)
-        return Trained(model, quantiser, trainer.steps)
+        return Trained(model, quantiser, trainer.steps, start)
 
     @property
     def _share(self) -> int:
@@ -330,10 +331,10 @@ class VolumeEncoder:
         return self.start if low <= bits / self.start.parameters <= high else None
 
     def after(self, trained: Trained) -> Start | None:
-        """Start that goes on from ``trained``, which began with a start of its own."""
-        if self.start is None:
+        """Start that goes on from ``trained``, if that began with a start."""
+        if trained.start is None:
             return None
-        return self.start.after(trained.model, self._normalised.arrays)
+        return trained.start.after(trained.model, self._normalised.arrays)
 
 
 def _warm(training: TrainingSettings) -> TrainingSettings:
