@@ -144,7 +144,7 @@ def _direction(database: ImageDatabase, cell: Cell) -> npt.NDArray[np.float64]:
     )
 
 
-def load(folder: Path, column: str | None, most: int | None) -> Views:
+def load(folder: Path, name: str, column: str | None, most: int | None) -> Views:
     """Read the images of a database: of one column, one size, RGB."""
     database = cinema.read(folder, columns=None if column is None else [column])
     position = next(p for p in range(len(database.columns)) if _has_colours(database, p))
@@ -159,7 +159,7 @@ def load(folder: Path, column: str | None, most: int | None) -> Views:
         numbers = numbers[start : start + most]
     images = tuple(database.images[number].load() for number in numbers)
     some = images[:: max(1, len(images) // 8)]
-    return Views(folder.stem, images, tuple(numbers), background(some))
+    return Views(name, images, tuple(numbers), background(some))
 
 
 def _has_colours(database: ImageDatabase, column: int) -> bool:
@@ -271,28 +271,44 @@ def crop_path(database: str, codec: str, setting: float) -> Path:
 # ------------------------------------------------------------------ comparing
 
 
-def bytes_at(records: Sequence[Record], psnr: float) -> float | None:
-    """Bits a pixel of a codec at a PSNR: between its settings, along the logarithm of the rate."""
-    points = sorted(
-        (r["psnr_db"], math.log(r["bits_per_pixel"])) for r in records if r["psnr_db"] is not None
-    )
-    for (low, a), (high, b) in pairwise(points):
-        if low <= psnr <= high:
-            return math.exp(a + (b - a) * (psnr - low) / (high - low or 1))
+def between(points: Sequence[tuple[float, float]], at: float) -> float | None:
+    """Value of a line through points at one place; None outside of them."""
+    for (low, a), (high, b) in pairwise(sorted(points)):
+        if low <= at <= high:
+            return a + (b - a) * (at - low) / (high - low or 1)
     return None
 
 
+def rate_at(records: Sequence[Record], psnr_db: float) -> float | None:
+    """Bits a pixel of a codec at a PSNR: between its settings, along the logarithm of the rate."""
+    log = between([(r["psnr_db"], math.log(r["bits_per_pixel"])) for r in _lossy(records)], psnr_db)
+    return None if log is None else math.exp(log)
+
+
+def psnr_at(records: Sequence[Record], rate: float) -> float | None:
+    """PSNR of a codec at a rate, along the logarithm of the rate."""
+    points = [(math.log(r["bits_per_pixel"]), r["psnr_db"]) for r in _lossy(records)]
+    return between(points, math.log(rate))
+
+
+def _lossy(records: Sequence[Record]) -> list[Record]:
+    return [record for record in records if record["psnr_db"] is not None]
+
+
 def compare(entry: Record) -> list[Record]:
-    """For each of our files: bits a pixel against each peer's at the same PSNR."""
+    """Each of our files against each peer: bits a pixel at its PSNR, and PSNR at its rate."""
     rows = []
     for ours in (r for r in entry["records"] if r.get("images_in_file")):
-        row: Record = {"file": ours["codec"], "psnr_db": ours["psnr_db"], "ratio_to": {}}
-        for codec in dict.fromkeys(r["codec"] for r in entry["records"]):
-            theirs = [r for r in entry["records"] if r["codec"] == codec]
-            if codec == ours["codec"] or ours["psnr_db"] is None or theirs[0].get("images_in_file"):
-                continue
-            rate = bytes_at(theirs, ours["psnr_db"])
-            row["ratio_to"][codec] = None if rate is None else ours["bits_per_pixel"] / rate
+        if ours["psnr_db"] is None:
+            continue
+        row: Record = {"file": ours["codec"], "rate_ratio": {}, "psnr_gain_db": {}}
+        peers = [r for r in entry["records"] if not r.get("images_in_file")]
+        for codec in dict.fromkeys(r["codec"] for r in peers):
+            theirs = [r for r in peers if r["codec"] == codec]
+            rate = rate_at(theirs, ours["psnr_db"])
+            psnr = psnr_at(theirs, ours["bits_per_pixel"])
+            row["rate_ratio"][codec] = rate and ours["bits_per_pixel"] / rate
+            row["psnr_gain_db"][codec] = None if psnr is None else ours["psnr_db"] - psnr
         rows.append(row)
     return rows
 
@@ -316,7 +332,8 @@ def _store(path: Path, name: str, entry: Record) -> None:
 def run(arguments: argparse.Namespace) -> bool:
     """Measure what is not measured yet; False where time ran out first."""
     deadline = time.monotonic() + 60 * arguments.minutes if arguments.minutes else math.inf
-    views = load(arguments.database, arguments.column, arguments.images)
+    name = arguments.name or arguments.database.stem
+    views = load(arguments.database, name, arguments.column, arguments.images)
     lpips, no_lpips = load_lpips()
     height, width, _ = views.images[0].shape
     facts = {
@@ -327,14 +344,13 @@ def run(arguments: argparse.Namespace) -> bool:
         "lpips": no_lpips or "AlexNet",
         "threads": len(os.sched_getaffinity(0)),
     }
-    name = arguments.name or views.name
     entry = _stored(arguments.results).get(name) or {**facts, "records": []}
     if any(entry[key] != facts[key] for key in ("images", "height", "width")):
         raise UsageError(
             f"{arguments.results} holds {entry['images']} images of this name; give another --name"
         )
     _save_crop(views.crop(views.images[views.shown]), crop_path(views.name, "original", 0))
-    entry |= {"absent": {}, "crops": views.name}
+    entry["absent"] = {}
     device: Device = arguments.device
     work: list[tuple[str, float, Callable[[], Record]]] = []
     for label, file in (file.split("=", 1) for file in arguments.file):

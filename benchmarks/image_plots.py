@@ -78,7 +78,7 @@ def plot_crops(name: str, entry: Record, path: Path, rate: float) -> None:
     from PIL import Image
 
     plt = _pyplot()
-    folder = CROPS / entry["crops"]
+    folder = CROPS / name
     shown = [(folder / "original_0.png", "original")]
     for record in nearest_rates(entry, rate):
         file = folder / f"{record['codec'].replace(' ', '_')}_{record['setting']:g}.png"

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as Pillow
 
 from benchmarks import image_database, image_render
-from benchmarks.image_database import bytes_at, compare, view_order
+from benchmarks.image_database import compare, psnr_at, rate_at, view_order
 from benchmarks.image_peers import ImagePeer, Rgb, Still, image_peers
 from benchmarks.image_quality import Quality, background, psnr_db
 from inrvis.errors import UsageError
@@ -178,12 +178,15 @@ def test_rates_are_compared_at_equal_quality() -> None:
         {"codec": "avif", "psnr_db": 30.0, "bits_per_pixel": 0.1},
         {"codec": "avif", "psnr_db": 40.0, "bits_per_pixel": 0.4},
     ]
-    assert bytes_at(theirs, 35.0) == pytest.approx(0.2)
-    assert bytes_at(theirs, 41.0) is None
+    assert rate_at(theirs, 35.0) == pytest.approx(0.2)
+    assert rate_at(theirs, 41.0) is None
+    assert psnr_at(theirs, 0.2) == pytest.approx(35.0)
     ours = {"codec": "inrvis", "psnr_db": 35.0, "bits_per_pixel": 0.1, "images_in_file": 3}
-    assert compare({"records": [*theirs, ours]}) == [
-        {"file": "inrvis", "psnr_db": 35.0, "ratio_to": {"avif": pytest.approx(0.5)}}
-    ]
+    (row,) = compare({"records": [*theirs, ours]})
+    assert row["rate_ratio"] == {"avif": pytest.approx(0.5)}
+    assert row["psnr_gain_db"] == {"avif": pytest.approx(5.0)}
+    far = {**ours, "psnr_db": 50.0}
+    assert compare({"records": [*theirs, far]})[0]["rate_ratio"] == {"avif": None}
 
 
 def test_a_run_goes_on_where_the_last_one_stopped(
