@@ -6,10 +6,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from inrvis.errors import ArrayNotFoundError, UsageError
 
 __all__ = [
     "Cell",
+    "CellTable",
     "Parameter",
     "find_cell",
     "nearest_cell",
@@ -21,6 +24,8 @@ __all__ = [
 # Azimuths go round: 350 degrees are near 10. A table says so by reaching round most of a circle.
 _CIRCLE_DEG = 360.0
 _AZIMUTHS = ("phi", "azimuth")
+# More than any sum of squared parts of ranges.
+_FAR = 1e6
 # Names of the parameter that is time, the best first.
 _TIMES = ("time", "t", "timestep", "time_step", "step")
 
@@ -147,19 +152,42 @@ def nearest_cell(
     ArrayNotFoundError
         If there is no cell to choose from.
     """
-    distances: dict[int, list[float]] = {}
-    for name, value in wanted.items():
-        position, parameter = _parameter(parameters, name)
-        distances[position] = _distances(parameter, value)
+    return CellTable(parameters, cells).nearest(wanted)
 
-    def distance(cell: Cell) -> float:
-        return sum(d[cell.values[position]] for position, d in distances.items())
 
-    nearest = min(cells, key=distance, default=None)
-    if nearest is None or math.isinf(distance(nearest)):
-        asked = ", ".join(f"{name}={value}" for name, value in wanted.items())
-        raise ArrayNotFoundError(f"the database has no image near {asked or 'any values'}")
-    return nearest
+class CellTable:
+    """Cells that are searched again and again.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameter
+        Parameters of the database.
+    cells : sequence of Cell
+        Some of its cells.
+    """
+
+    def __init__(self, parameters: Sequence[Parameter], cells: Sequence[Cell]) -> None:
+        self.parameters, self.cells = tuple(parameters), tuple(cells)
+        indices = [cell.values for cell in self.cells]
+        self._indices = np.array(indices, np.int64).reshape(len(self.cells), len(self.parameters))
+
+    def nearest(self, wanted: Mapping[str, str | float], *, lenient: bool = False) -> Cell:
+        """The cell nearest to the given values; parameters and errors as in `nearest_cell`.
+
+        Where `lenient`, a text that no cell has beside the others counts as very far, and is no
+        error.
+        """
+        far = _FAR if lenient else math.inf
+        distances = np.zeros(len(self.cells))
+        for name, value in wanted.items():
+            position, parameter = _parameter(self.parameters, name)
+            own = np.array(_distances(parameter, value, far))
+            distances += own[self._indices[:, position]]
+        nearest = int(np.argmin(distances)) if self.cells else -1
+        if nearest < 0 or not np.isfinite(distances[nearest]):
+            asked = ", ".join(f"{name}={value}" for name, value in wanted.items())
+            raise ArrayNotFoundError(f"the database has no image near {asked or 'any values'}")
+        return self.cells[nearest]
 
 
 def _parameter(parameters: Sequence[Parameter], name: str) -> tuple[int, Parameter]:
@@ -183,11 +211,11 @@ def _indices(parameter: Parameter, value: str | float) -> list[int]:
     ]
 
 
-def _distances(parameter: Parameter, value: str | float) -> list[float]:
+def _distances(parameter: Parameter, value: str | float, far: float) -> list[float]:
     numbers, wanted = parameter.numbers, number(str(value))
     if numbers is None or wanted is None:
         same = set(_indices(parameter, value))
-        return [0.0 if i in same else math.inf for i in range(len(parameter.values))]
+        return [0.0 if i in same else far for i in range(len(parameter.values))]
     extent = max(numbers) - min(numbers) or 1.0
     differences = [abs(n - wanted) for n in numbers]
     if parameter.name.lower() in _AZIMUTHS and extent > _CIRCLE_DEG / 2:

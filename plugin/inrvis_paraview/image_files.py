@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from inrvis.container.series_file import read_kind
 from inrvis.decoder.sessions import Device
 from inrvis.errors import FormatError, InrvisError, UsageError
+from inrvis.parameters import CellTable
 
 if TYPE_CHECKING:
     from inrvis.decoder.images import Images
@@ -27,6 +28,8 @@ class ImageFile:
     def __init__(self) -> None:
         self._key: tuple[str, Device, int, int] | None = None
         self._images: Images | None = None
+        self._tables: dict[int, CellTable] = {}
+        self._sizes: dict[int, tuple[int, int]] = {}
 
     def open(self, path: str, device: Device) -> Images:
         """The open database.
@@ -55,8 +58,25 @@ class ImageFile:
             self._images, self._key = Images(path, device), key
         return self._images
 
+    def table(self, images: Images, column: int) -> CellTable:
+        """The cells of the open database that have an image in a column."""
+        if column not in self._tables:
+            cells = [cell for cell in images.cells if cell.images[column] >= 0]
+            self._tables[column] = CellTable(images.parameters, cells)
+        return self._tables[column]
+
+    def largest(self, images: Images, column: int) -> tuple[int, int]:
+        """Width and height that no image of a column exceeds."""
+        if column not in self._sizes:
+            numbers = {cell.images[column] for cell in self.table(images, column).cells}
+            kinds = [images.kind(number) for number in numbers]
+            self._sizes[column] = max(k.width for k in kinds), max(k.height for k in kinds)
+        return self._sizes[column]
+
     def close(self) -> None:
         """Let go of the file."""
         if self._images is not None:
             self._images.close()
         self._images, self._key = None, None
+        self._tables.clear()
+        self._sizes.clear()

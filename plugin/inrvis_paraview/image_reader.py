@@ -16,7 +16,7 @@ from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
 from inrvis.decoder.sessions import Device
 from inrvis.errors import InrvisError, UsageError
 from inrvis.grid import ImageGrid
-from inrvis.parameters import Cell, Parameter, nearest_cell, number, time_parameter
+from inrvis.parameters import CellTable, Parameter, number, time_parameter
 from inrvis_paraview.image_files import ImageFile, holds_images
 from inrvis_paraview.images import (
     add_point_array,
@@ -178,10 +178,9 @@ class INRImageReader(VTKPythonAlgorithmBase):
         images = self._file.open(self._path, self._device)
         time = self._time(images)
         announce_times(information, sorted(set(time.numbers or ())) if time else ())
-        numbers = {cell.images[self._column_of(images)] for cell in self._cells(images)}
-        kinds = [images.kind(number) for number in numbers]
+        self._table(images)
         # Images may differ in size, and the time is not known yet: the largest bounds them all.
-        announce_grid(information, _grid(max(k.width for k in kinds), max(k.height for k in kinds)))
+        announce_grid(information, _grid(*self._file.largest(images, self._column_of(images))))
 
     def _decode(self, information: Any, image: vtkImageData) -> None:
         images = self._file.open(self._path, self._device)
@@ -189,7 +188,8 @@ class INRImageReader(VTKPythonAlgorithmBase):
         time, moment = self._time(images), requested_time(information)
         if time is not None and time.numbers:
             wanted[time.name] = time.numbers[0] if moment is None else moment
-        cell = _nearest(images, self._cells(images), wanted)
+        # In ParaView's exports the producer goes with the column: a column has images of one alone.
+        cell = self._table(images).nearest(wanted, lenient=True)
         values = {p.name: p.values[i] for p, i in zip(images.parameters, cell.values, strict=True)}
         self._shown = ", ".join(f"{name}={value}" for name, value in values.items())
         if time is not None:
@@ -234,12 +234,12 @@ class INRImageReader(VTKPythonAlgorithmBase):
             )
         return images.columns.index(self._column)
 
-    def _cells(self, images: Images) -> list[Cell]:
+    def _table(self, images: Images) -> CellTable:
         column = self._column_of(images)
-        cells = [cell for cell in images.cells if cell.images[column] >= 0]
-        if not cells:
+        table = self._file.table(images, column)
+        if not table.cells:
             raise UsageError(f"column {images.columns[column]} holds no image; choose another")
-        return cells
+        return table
 
     def _time(self, images: Images) -> Parameter | None:
         if self._time_name == NO_TIME:
@@ -296,19 +296,6 @@ class INRImageReader(VTKPythonAlgorithmBase):
     def _changed(self) -> None:
         self._messages.forget()
         self.Modified()
-
-
-def _nearest(images: Images, cells: list[Cell], wanted: dict[str, str | float]) -> Cell:
-    """The nearest cell; a text that none of the cells has does not count.
-
-    In ParaView's exports the producer goes with the column: a column has images of one alone.
-    """
-    for position, parameter in enumerate(images.parameters):
-        if parameter.numbers is None and parameter.name in wanted:
-            text = wanted.pop(parameter.name)
-            same = [cell for cell in cells if parameter.values[cell.values[position]] == text]
-            cells = same or cells
-    return nearest_cell(images.parameters, cells, wanted)
 
 
 def _slots(parameters: Sequence[Parameter]) -> list[Parameter]:

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 
 from inrvis.container.hdf5 import h5py
 from inrvis.errors import ArrayNotFoundError, OutputError, SourceError, UsageError
-from inrvis.parameters import Cell, Parameter, find_cell, nearest_cell, sort_values
+from inrvis.parameters import Cell, CellTable, Parameter, find_cell, nearest_cell, sort_values
 from inrvis.sources import cinema, cinema_writer
 from inrvis.sources.database import ImageDatabase, Pixels
 
@@ -496,6 +496,15 @@ def test_the_nearest_cell_goes_round_the_circle() -> None:
         nearest_cell(parameters, _CELLS, {"producer": "PNG9"})
     with pytest.raises(ArrayNotFoundError):
         nearest_cell(parameters, [], {})
+
+
+def test_a_table_may_take_what_is_not_there_for_far() -> None:
+    cells = [cell for cell in _CELLS if cell.values[2] == 0]
+    table = CellTable((_PHI, _TIME, _WHO), cells)
+    wanted = {"producer": "REC1", "phi": 100, "time": 1}
+    with pytest.raises(ArrayNotFoundError, match="no image near"):
+        table.nearest(wanted)
+    assert table.nearest(wanted, lenient=True).values == (1, 2, 0)
 
 
 @given(phi=st.floats(-720, 720), time=st.floats(-1, 2))
