@@ -24,7 +24,7 @@ class Messages:
     def __init__(self, label: str) -> None:
         self._label = label
         self._last = ""
-        self._silenced: Any = None
+        self._silenced = ""
 
     def error(self, text: str) -> None:
         """Tell of an error, once: the pipeline asks again and again for what failed."""
@@ -45,9 +45,10 @@ class Messages:
 
         It prints its request over many lines whenever an algorithm fails.
         """
-        if executive is not self._silenced:
+        # Its address: to hold the executive itself would keep it, and the algorithm, for ever.
+        if executive.__this__ != self._silenced:
             executive.AddObserver("ErrorEvent", _drop_noise)
-            self._silenced = executive
+            self._silenced = executive.__this__
 
 
 def _drop_noise(_executive: Any, _event: str, text: str = "") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
+from weakref import ref
 
 from vtkmodules.util.vtkAlgorithm import VTKPythonAlgorithmBase
 from vtkmodules.vtkCommonCore import vtkDataArraySelection
@@ -45,7 +46,9 @@ class INRReader(VTKPythonAlgorithmBase):
         self._device: Device = "auto"
         self._layers: Layers = "all"
         self._arrays = vtkDataArraySelection()
-        self._arrays.AddObserver("ModifiedEvent", lambda *_: self.Modified())
+        # An observer that holds the reader would keep it, and what it has open, for ever.
+        this = ref(self)
+        self._arrays.AddObserver("ModifiedEvent", lambda *_: _modified(this()))
         self._series = Series()
         self._part = LastPart()
         self._steps: tuple[Step, ...] = ()
@@ -214,3 +217,8 @@ class INRReader(VTKPythonAlgorithmBase):
     def _changed(self) -> None:
         self._messages.forget()
         self.Modified()
+
+
+def _modified(reader: INRReader | None) -> None:
+    if reader is not None:
+        reader.Modified()
