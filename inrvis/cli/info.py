@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from inrvis.cli.info_images import image_facts, image_rows
 from inrvis.cli.output import lines, to_json
 from inrvis.container.sections import FORMAT_VERSION
 from inrvis.container.series_file import read_kind, read_series, read_step, read_step_headers
@@ -24,7 +25,12 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the facts of a file."""
     path = Path(arguments.file)
-    series, kind = read_series(path), read_kind(path)
+    kind = read_kind(path)
+    if kind == "images":
+        images = image_facts(path)
+        print(to_json(images) if arguments.json else lines(image_rows(images)))
+        return 0
+    series = read_series(path)
     steps = max(1, len(series.header.times))
     # Of a series the last step speaks for the network: it is what the next one starts from.
     stored = read_step(path, steps - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import inrvis
 from inrvis.bitstream.latents import LatentDecoder, LatentEncoder, latent_counts, scales
+from inrvis.cli import main
 from inrvis.container.images_file import read_images
 from inrvis.decoder.image_graphs import SessionSettings
 from inrvis.decoder.images import Images
@@ -152,6 +155,39 @@ def test_round_trip(made: tuple[Path, ImageDatabase, ImagesReport]) -> None:
             qualities.append(min(100, 10 * np.log10(peak**2 / square)))
         assert np.mean(qualities) == pytest.approx(report.psnr_db, abs=0.1)
         assert min(qualities) == pytest.approx(report.worst_psnr_db, abs=0.1)
+
+
+def test_info_and_commands(
+    made: tuple[Path, ImageDatabase, ImagesReport],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    path, _, report = made
+    assert main(["info", str(path), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["kind"] == "images"
+    assert (facts["images"], facts["cells"]) == (26, 9)
+    assert facts["encoded_bytes"] == report.encoded_bytes
+    assert facts["bits_per_pixel"] == pytest.approx(report.bits_per_pixel)
+    assert facts["psnr_db"] == pytest.approx(report.psnr_db, rel=1e-3)
+    assert main(["info", str(path)]) == 0
+    assert "phi (3 values)" in capsys.readouterr().out
+    folder = tmp_path / "views.cdb"
+    folder.mkdir()
+    Image.fromarray(view(0, 0, "rgb")).save(folder / "a.png")
+    (folder / "data.csv").write_text("phi,FILE\n0,a.png\n")
+    output = str(tmp_path / "views.inr")
+    assert main(["encode", str(folder), "-o", output, "--psnr", "40", "--quiet"]) == 2
+    assert "--trade-off" in capsys.readouterr().err
+    assert main(["encode", str(folder), "-o", output, "--quiet"]) == 2
+    assert "too few images to gain" in capsys.readouterr().err
+    command = ["encode", str(folder), "-o", output, "--force", "--steps", "2", "--size", "small"]
+    assert main([*command, "--json", "--quiet", "--device", "cpu"]) == 0
+    captured = capsys.readouterr()
+    values = json.loads(captured.out)
+    assert values["images"] == 1
+    assert values["encoded_bytes"] == Path(output).stat().st_size
+    assert "single images would be smaller" in captured.err
 
 
 def test_random_access_is_decoding_in_order(
