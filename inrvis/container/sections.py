@@ -118,6 +118,8 @@ class SectionReader:
         _check_version(file, source)
         self._file, self._source, self.file_bytes = file, source, file_bytes
         self.names = frozenset(file)
+        self._read: set[str] = set()
+        self._bytes = 0
 
     def read(self, name: str) -> bytes:
         """Bytes of a section.
@@ -129,7 +131,14 @@ class SectionReader:
         """
         if name not in self.names:
             raise FormatError(f"{self._source} has no section {name!r}")
-        return _read_section(self._file, name, self._source, self.file_bytes)
+        data = _read_section(self._file, name, self._source, self.file_bytes)
+        if name not in self._read:
+            self._read.add(name)
+            self._bytes += len(data)
+        # Thousands of links to one dataset would multiply what is in the file.
+        if self._bytes > self.file_bytes:
+            raise LimitError(f"{self._source}: its sections share bytes, as in no file of ours")
+        return data
 
 
 @contextmanager

@@ -400,6 +400,23 @@ def test_a_step_that_claims_too_many_weights(series: Path) -> None:
         inrvis.open(series, time_index=0)
 
 
+def test_many_links_to_one_step(series: Path) -> None:
+    """A small file must not claim the memory of thousands of steps."""
+    from inrvis.container.hdf5 import h5py
+
+    facts = json.loads(inflate(read_sections(series)["header"], "header"))
+    facts["times"] = list(range(1000))
+    rewritten(series, header=deflate(json.dumps(facts).encode()), step_0=bytes(200_000))
+    with h5py.File(series, "r+") as file:
+        for number in range(1000):
+            if number:
+                if f"step_{number}" in file:
+                    del file[f"step_{number}"]
+                file[f"step_{number}"] = file["step_0"]
+    with pytest.raises(LimitError, match="share bytes"):
+        read_step_headers(series)
+
+
 def test_a_reader_of_volumes_alone_says_what_it_met(series: Path) -> None:
     """Programs that know format 1 but no series stop at the kind, in one line."""
     data = inflate(read_sections(series)["header"], "header")
