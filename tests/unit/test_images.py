@@ -23,16 +23,19 @@ from inrvis.parameters import Cell, Parameter
 
 torch = pytest.importorskip("torch")
 
-from inrvis.encoder.images.encode import ImageEncoder, encode_images  # noqa: E402
+from inrvis.encoder.images.encode import encode_images  # noqa: E402
+from inrvis.encoder.images.encoder import ImageEncoder  # noqa: E402
 from inrvis.encoder.images.model import Batch, laplace_bits  # noqa: E402
 from inrvis.encoder.images.ops import TorchOps  # noqa: E402
 from inrvis.encoder.images.pairing import groups_of, pairs_of  # noqa: E402
 from inrvis.encoder.images.report import ImagesReport  # noqa: E402
 from inrvis.encoder.images.settings import (  # noqa: E402
+    EXACT_SIZES,
     ExactSettings,
     ImageTraining,
     PaperSettings,
 )
+from inrvis.encoder.images.size import affordable, choose_size  # noqa: E402
 from inrvis.encoder.models.fcnr import PaperModel  # noqa: E402
 from inrvis.encoder.models.fcnr_exact import ExactModel  # noqa: E402
 from inrvis.sources.database import ImageDatabase, StoredImage  # noqa: E402
@@ -543,3 +546,23 @@ def test_images_without_a_partner_and_soft_alpha(tmp_path: Path) -> None:
         assert [images.decode(k).shape for k in range(3)] == [(33, 64, 4)] * 3
         assert images.header.kinds[0].mask == ""
         np.testing.assert_array_equal(images.image(phi=0, field="rho"), images.decode(0))
+
+
+def test_size_is_what_the_database_can_pay_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, medium, large = EXACT_SIZES.values()
+    encoder = ImageEncoder(database(), None, BRIEF, device="cpu")
+    assert affordable(encoder) == [small]
+    assert choose_size(encoder, tmp_path / "x.inr", 1e9) == small
+    pixels = property(lambda _: 100_000_000)
+    monkeypatch.setattr(ImageEncoder, "total_pixels", pixels)
+    assert affordable(encoder) == [small, medium]
+    # An interrupted training goes on in its size, without new trials.
+    encoder.use(medium)
+    kept = encoder.checkpoint(tmp_path / "x.inr")
+    np.savez(kept.path, fingerprint=np.array(kept.fingerprint))
+    assert choose_size(encoder, tmp_path / "x.inr", 1e9) == medium
+    pixels = property(lambda _: 10**10)
+    monkeypatch.setattr(ImageEncoder, "total_pixels", pixels)
+    assert affordable(encoder) == [small, medium, large]

@@ -22,7 +22,7 @@ from inrvis.parameters import Cell, Parameter
 
 pytest.importorskip("torch")
 
-from inrvis.encoder.images.encode import ImageEncoder
+from inrvis.encoder.images.encoder import ImageEncoder
 from inrvis.encoder.images.settings import ExactSettings, ImageTraining
 from inrvis.sources.database import ImageDatabase, StoredImage
 

@@ -60,6 +60,14 @@ class Checkpoint:
         name = f".{output.name}.checkpoint.npz"
         return cls(output.with_name(name), hashlib.sha256(text.encode()).hexdigest())
 
+    def is_here(self) -> bool:
+        """Whether there is a checkpoint of this very training."""
+        try:
+            with np.load(self.path, allow_pickle=False) as values:
+                return str(values["fingerprint"]) == self.fingerprint
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return False
+
 
 class PairTrainer:
     """Trains one model.
