@@ -566,3 +566,22 @@ def test_size_is_what_the_database_can_pay_for(
     pixels = property(lambda _: 10**10)
     monkeypatch.setattr(ImageEncoder, "total_pixels", pixels)
     assert affordable(encoder) == [small, medium, large]
+
+
+@pytest.mark.parametrize("name", ["fcnr", "ecsic"])
+def test_published_networks_train_and_decode(name: str, tmp_path: Path) -> None:
+    """The paper's recipe on a subset, float32 weights, pairs on the sphere; all images coded."""
+    codec = replace(PaperSettings.named(name), channels=8, latents=6, float_weights=True)
+    training = replace(ImageTraining.paper(pairing="sphere"), steps=3)
+    assert (training.batch, training.crop, training.every_view, training.every_time) == (1, 0, 2, 3)
+    path = tmp_path / "views.inr"
+    report = encode_images(database(), path, codec, training, device="cpu", force=True)
+    assert (report.model, report.steps) == (name, 3)
+    with Images(path) as images:
+        assert not images.header.codec.exact
+        assert images.count == 8
+        errors = [
+            np.abs(images.decode(k).astype(float) - image.load()).max()
+            for k, image in enumerate(database().images)
+        ]
+    assert max(errors) == report.max_abs_error
