@@ -47,8 +47,8 @@ _BASE_SHARE = 0.35
 _WARM_SHARES = (0.05, 0.1, 0.2, 0.4)
 # A start's volume took about what the next one will; a little more room may be rounded away.
 _WARM_ROOM = 1.1
-# Time that packing, decoding and measuring take, relative to the voxels.
-_FINISH_SECONDS_PER_VALUE = 1.2e-6
+# Time that rounding to a size takes, and packing, decoding and measuring for each value.
+_FINISH_SECONDS, _FINISH_SECONDS_PER_VALUE = 0.4, 1.2e-6
 # Rounds of aiming at a PSNR, and how far above it a file may be.
 _AIM_ROUNDS, _AIM_DB = 5, 0.06
 _FURTHER_DB = (0.5, 2.0, 6.0, 20.0)
@@ -94,7 +94,8 @@ def encode_to_target(
     _check_writable(path)
     values = sum(array.size for array in image.arrays.values())
     if training.clocked:
-        finish = min(_FINISH_SECONDS_PER_VALUE * values, training.seconds / 2)
+        finish = _FINISH_SECONDS + _FINISH_SECONDS_PER_VALUE * values
+        finish = min(finish, training.seconds / 2)
         training = replace(training, seconds=training.seconds - finish)
     facts = {"target": target.describe(), "seed": seed}
     background = None
