@@ -34,11 +34,15 @@ _SEARCH_ROUNDS = 14
 
 @dataclass(frozen=True)
 class _Component:
-    """A component of an array: its plane in the source's type, and what networks say of it."""
+    """A component of an array: its plane in the source's type, and what networks say of it.
+
+    Voxels that are free are restored by masks: a layer may say there what it likes.
+    """
 
     array: ArrayHeader
     plane: NDArray[Any]
     base: NDArray[Any]
+    free: NDArray[np.bool_] | None
 
     def residual(self) -> NDArray[Any]:
         """What is left over, in the precision of the array's layer."""
@@ -73,21 +77,22 @@ class GridCoder:
                 bases = [np.full(planes[0].shape, dtype.type(o)) for o in array.offset]
             else:
                 bases = base_values(array, channels, dtype)
-            for plane, base in zip(planes, bases, strict=True):
-                yield _Component(array, plane, base)
+            for i, (plane, base) in enumerate(zip(planes, bases, strict=True)):
+                yield _Component(array, plane, base, self._normalised.hidden(array, i))
 
     def _coded(
         self,
         arrays: Sequence[ArrayHeader],
         channels: Channels | None,
-        encode: Callable[[_Component, NDArray[Any]], bytes],
+        encode: Callable[[_Component, NDArray[Any], NDArray[np.bool_] | None], bytes],
     ) -> tuple[bytes, ...]:
         streams = []
         for component in self._components(arrays, channels):
             left = component.residual()
             for chunk in self._chunks:
-                box = np.ascontiguousarray(left[self._chunks.slices(chunk)])
-                streams.append(encode(component, box))
+                where = self._chunks.slices(chunk)
+                free = None if component.free is None else component.free[where]
+                streams.append(encode(component, np.ascontiguousarray(left[where]), free))
         return tuple(streams)
 
     # Bounds on every error.
@@ -121,14 +126,16 @@ class GridCoder:
             arrays.append(coded)
             steps[array.name] = shrink * self._tolerance(coded, bound, channels is not None)
 
-        def encode(component: _Component, values: NDArray[Any]) -> bytes:
+        def encode(
+            component: _Component, values: NDArray[Any], free: NDArray[np.bool_] | None
+        ) -> bytes:
             name = component.array.name
             try:
                 if steps[name] <= 0:
                     raise ValueError("the bound is finer than such values can be computed to")
                 # A step that rounds to zero gives no numbers, which the coder refuses.
                 with np.errstate(all="ignore"):
-                    return interpolation.encode(values, steps[name])
+                    return interpolation.encode(values, steps[name], free=free)
             except ValueError as error:
                 raise UsageError(f"array {name!r}: {error}; ask for a larger one") from error
 
@@ -139,10 +146,14 @@ class GridCoder:
 
         For arrays of few, unevenly spread values and bounds that allow no other one.
         """
-        arrays, planes = [], []
+        arrays: list[ArrayHeader] = []
+        planes: list[tuple[NDArray[np.float32], NDArray[np.bool_] | None]] = []
         for array, bound in zip(self._normalised.arrays, bounds, strict=True):
             own = self._normalised.planes[array.channel : array.channel + array.components]
-            levels = _levels(own)
+            hidden = [self._normalised.hidden(array, i) for i in range(array.components)]
+            levels = _levels(
+                [p if h is None or h.all() else p[~h] for p, h in zip(own, hidden, strict=True)]
+            )
             if levels is None:
                 return None
             # Doubles: differences of integers may be no integers of their type.
@@ -157,11 +168,16 @@ class GridCoder:
                     offset=(0.0,) * array.components,
                 )
             )
-            planes += [np.searchsorted(levels, plane).astype(np.float32) for plane in own]
+            ranks = [np.searchsorted(levels, plane).astype(np.float32) for plane in own]
+            planes += zip(ranks, hidden, strict=True)
         streams = [
-            interpolation.encode(np.ascontiguousarray(plane[self._chunks.slices(chunk)]), 0.499)
-            for plane in planes
-            for chunk in self._chunks
+            interpolation.encode(
+                np.ascontiguousarray(plane[where]),
+                0.499,
+                free=None if free is None else free[where],
+            )
+            for plane, free in planes
+            for where in map(self._chunks.slices, self._chunks)
         ]
         return LayerParts(tuple(arrays), tuple(streams))
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from inrvis.container.header import ArrayHeader, ExactHeader
+from inrvis.encoder.fill import fill_smoothly
 from inrvis.errors import SourceError
 from inrvis.sources import Image
 
@@ -24,7 +24,7 @@ class Normalised:
     Attributes
     ----------
     values : ndarray of float32, shape (nz, ny, nx, channels)
-        A mean of zero and a range of two; voxels of a mask have the value of the nearest other.
+        A mean of zero and a range of two; voxels of a mask go over smoothly into the others.
     planes : tuple of ndarray, shape (nz, ny, nx)
         The same channels in the source's type and units.
     arrays : tuple of ArrayHeader
@@ -40,6 +40,12 @@ class Normalised:
     arrays: tuple[ArrayHeader, ...]
     masks: tuple[Mask, ...] = ()
     known: Mask | None = None
+
+    def hidden(self, array: ArrayHeader, component: int) -> Mask | None:
+        """Voxels of a component that masks restore; None if there are none."""
+        numbers = [exact.masks[component] for exact in array.exact]
+        masks = [self.masks[number] for number in numbers if number >= 0]
+        return np.logical_or.reduce(masks) if masks else None
 
     @property
     def ranges(self) -> tuple[float, ...]:
@@ -97,7 +103,7 @@ def normalise(
                 # Nothing is left to code: any value will do under the masks.
                 plane = np.zeros_like(plane)
             elif hidden is not None:
-                plane = _filled(plane, hidden)
+                plane = fill_smoothly(plane, hidden)
             numbers.append(found)
             unknown.append(hidden)
             low, high = float(plane.min()), float(plane.max())
@@ -156,10 +162,3 @@ def _hidden(
             found[repr(float(value))] = number
             hidden = mask if hidden is None else hidden | mask
     return hidden, found
-
-
-def _filled(plane: NDArray[Any], hidden: Mask) -> NDArray[Any]:
-    """Give hidden voxels the value of the nearest other: no step where the mask begins."""
-    nearest = ndimage.distance_transform_edt(hidden, return_distances=False, return_indices=True)
-    filled: NDArray[Any] = plane[tuple(nearest)]
-    return filled

@@ -104,7 +104,12 @@ def _contexts(points: Points, roots: NDArray[np.int32]) -> NDArray[np.int64]:
     return adaptive.sizes(expected // np.int32(_FINER)) * _KINDS + kinds
 
 
-def encode(values: Floats, bound: float, refinement: float | None = None) -> bytes:
+def encode(
+    values: Floats,
+    bound: float,
+    refinement: float | None = None,
+    free: NDArray[np.bool_] | None = None,
+) -> bytes:
     """Code a grid of finite values so that no decoded one is off by more than ``bound``.
 
     Parameters
@@ -116,12 +121,14 @@ def encode(values: Floats, bound: float, refinement: float | None = None) -> byt
     refinement : float, optional
         From 1 to 4: by how much the steps shrink from one level to the next coarser one. If not
         given, the best of a few is found by trial.
+    free : ndarray of bool, shape (nz, ny, nx), optional
+        Values that may decode to anything finite; what they are helps to predict the others.
 
     Returns
     -------
     bytes
-        For `decode` with the same shape and type. For every voxel, ``abs(decoded - value) <=
-        bound`` as the type computes it: this was checked.
+        For `decode` with the same shape and type. For every voxel but the free ones,
+        ``abs(decoded - value) <= bound`` as the type computes it: this was checked.
 
     Raises
     ------
@@ -132,20 +139,22 @@ def encode(values: Floats, bound: float, refinement: float | None = None) -> byt
     largest = float(np.abs(values).max())
     if not (0 < bound < math.inf and largest < float(np.finfo(values.dtype).max) / 64):
         raise ValueError("values and a positive bound within the range of their type are needed")
-    settings = _choose(values, bound, refinement)
+    settings = _choose(values, bound, refinement, free)
     for attempt in range(1, _ATTEMPTS + 1):
         if not settings.integer:
             # Rounding of a difference, of its product with the step and of their sum.
             ulp = float(np.spacing(values.dtype.type(largest)))
             settings = replace(settings, step=2 * (bound - _ULPS * attempt * ulp))
         try:
-            return _encode(values, settings, bound)
+            return _encode(values, settings, bound, free)
         except ValueError:
             settings = replace(settings, integer=False)
     raise ValueError("the bound is too small for the precision of the values")
 
 
-def _choose(values: Floats, bound: float, refinement: float | None) -> _Settings:
+def _choose(
+    values: Floats, bound: float, refinement: float | None, free: NDArray[np.bool_] | None
+) -> _Settings:
     """Settings that code a part of the values, in the middle, best."""
     offsets = values - values[0, 0, 0]
     step = 2.0 * math.floor(bound) + 1
@@ -156,11 +165,13 @@ def _choose(values: Floats, bound: float, refinement: float | None) -> _Settings
         and (values[0, 0, 0] + offsets == values).all()
     )
     settings = _Settings(step if integer else 2 * bound, 16, integer, b"")
-    part = values[tuple(_middle(n, _trial_side(values.shape)) for n in values.shape)]
+    middle = tuple(_middle(n, _trial_side(values.shape)) for n in values.shape)
+    part = values[middle]
+    free_part = None if free is None else free[middle]
 
     def size(trial: _Settings, *, brief: bool = False) -> int:
         try:
-            return len(_encode(part, trial, math.inf, brief=brief))
+            return len(_encode(part, trial, math.inf, free_part, brief=brief))
         except ValueError:
             return part.nbytes
 
@@ -201,7 +212,14 @@ def _finest(values: Floats, rougher: float) -> bytes:
     return plan[:end]
 
 
-def _encode(values: Floats, settings: _Settings, bound: float, *, brief: bool = False) -> bytes:
+def _encode(
+    values: Floats,
+    settings: _Settings,
+    bound: float,
+    free: NDArray[np.bool_] | None,
+    *,
+    brief: bool = False,
+) -> bytes:
     """Code values; ValueError if an error is larger than ``bound``, or a difference too large."""
     first = values.dtype.type(values.flat[0])
     if settings.integer:
@@ -223,18 +241,25 @@ def _encode(values: Floats, settings: _Settings, bound: float, *, brief: bool = 
         if settings.integer:
             prediction = np.rint(prediction)
         differences = np.rint((actual - prediction) / step)
+        if free is not None:
+            # They become what is predicted, which costs next to nothing.
+            differences[free[points.box]] = 0
         decoded = prediction + differences * step
         wrong = np.abs(decoded - actual) > bound
+        if free is not None:
+            wrong &= ~free[points.box]
         if wrong.any():
             # Rounding chose the second nearest.
             differences[wrong] += np.sign(actual - decoded)[wrong]
             decoded = prediction + differences * step
-            if (np.abs(decoded - actual) > bound).any():
+            if (np.abs(decoded - actual)[wrong] > bound).any():
                 raise ValueError("an error is larger than the bound")
         if not np.abs(differences).max() < 2.0**adaptive.MOST_BITS:
             raise ValueError("a difference is too large")
         integers = differences.astype(np.int64).ravel()
         statistics.put(stream, _contexts(points, roots), integers)
+        if not np.isfinite(decoded).all():
+            raise ValueError("a prediction is no number")
         grid[points.box] = decoded
         roots[points.box] = adaptive.roots(integers).reshape(points.counts)
     header = _HEADER.pack(
