@@ -64,8 +64,8 @@ def test_integers_stay_integers() -> None:
     np.testing.assert_array_equal(filled, np.rint(filled))
 
 
-@pytest.mark.parametrize("target", [MaxError(1e-3), Psnr(50)])
-def test_a_gap_costs_little(field: Any, tmp_path: Path, target: Any) -> None:
+@pytest.mark.parametrize(("target", "share"), [(MaxError(1e-3), 0.75), (Psnr(50), 0.95)])
+def test_a_gap_costs_little(field: Any, tmp_path: Path, target: Any, share: float) -> None:
     """Land in an ocean: fewer values to code, and hardly a byte for those that are none."""
     whole = field((20, 32, 40), "float32")
     whole += np.random.default_rng(0).normal(scale=0.05, size=whole.shape).astype(np.float32)
@@ -77,6 +77,6 @@ def test_a_gap_costs_little(field: Any, tmp_path: Path, target: Any) -> None:
         report = inrvis.encode(values, tmp_path / "f.inr", target=target, model="none")
         assert report.target_met
         sizes.append(report.encoded_bytes)
-    assert sizes[1] < 0.75 * sizes[0]
+    assert sizes[1] < share * sizes[0]
     with inrvis.open(tmp_path / "f.inr", device="cpu") as volume:
         np.testing.assert_array_equal(np.isnan(volume.decode()), land)
