@@ -94,7 +94,7 @@ def main() -> None:
             def keep() -> None:
                 save(arguments.out, results)
 
-            for peer in peers(arguments.tthresh):
+            for peer in () if arguments.peers else peers(arguments.tthresh):
                 _add_peer(entry, volume, peer, arguments, keep)
             if arguments.ours:
                 _add_ours(entry, volume, path, arguments, keep)
@@ -269,7 +269,7 @@ def _arguments() -> argparse.Namespace:
     add("--seed", type=int, default=0)
     add("--ours", action=argparse.BooleanOptionalAction, default=True)
     add("--tthresh", type=_program, metavar="PATH", help="TTHRESH's program")
-    add("--peers", metavar="NAME", help="results that hold the peers' already")
+    add("--peers", metavar="NAME", help="results that hold the peers' already: these are not run")
     add("--again", action="store_true", help="repeat what is there already")
     add("--plots", type=Path, metavar="DIR", help="write curves as pictures")
     add("--out", default="volume_rate_distortion", metavar="NAME")
