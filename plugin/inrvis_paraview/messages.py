@@ -6,7 +6,8 @@ from typing import Any
 
 from vtkmodules.vtkCommonCore import vtkOutputWindow
 
-_NOISE = "returned failure for request"
+# What the pipeline says of a request that failed, and of the extent of an image that is no more.
+_NOISE = ("returned failure for request", "outside the whole extent")
 
 
 class Messages:
@@ -52,7 +53,7 @@ class Messages:
 
 
 def _drop_noise(_executive: Any, _event: str, text: str = "") -> None:
-    if _NOISE not in text:
+    if not any(noise in text for noise in _NOISE):
         vtkOutputWindow.GetInstance().DisplayErrorText(text)
 
 
