@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from numpy.typing import NDArray
 
 from inrvis.container.series_file import read_kind
 from inrvis.decoder.sessions import Device
@@ -12,6 +15,11 @@ from inrvis.parameters import CellTable
 
 if TYPE_CHECKING:
     from inrvis.decoder.images import Images
+
+
+Pixels: TypeAlias = NDArray[Any]
+
+_RECENT_IMAGES = 4
 
 
 def holds_images(path: str) -> bool:
@@ -30,6 +38,7 @@ class ImageFile:
         self._images: Images | None = None
         self._tables: dict[int, CellTable] = {}
         self._sizes: dict[int, tuple[int, int]] = {}
+        self._pixels: OrderedDict[int, Pixels] = OrderedDict()
 
     def open(self, path: str, device: Device) -> Images:
         """The open database.
@@ -73,6 +82,15 @@ class ImageFile:
             self._sizes[column] = max(k.width for k in kinds), max(k.height for k in kinds)
         return self._sizes[column]
 
+    def decode(self, images: Images, number: int) -> Pixels:
+        """Pixels of an image, which stay for the next request: ghosts, another part, a way back."""
+        if number not in self._pixels:
+            self._pixels[number] = images.decode(number)
+        self._pixels.move_to_end(number)
+        if len(self._pixels) > _RECENT_IMAGES:
+            self._pixels.popitem(last=False)
+        return self._pixels[number]
+
     def close(self) -> None:
         """Let go of the file."""
         if self._images is not None:
@@ -80,3 +98,4 @@ class ImageFile:
         self._images, self._key = None, None
         self._tables.clear()
         self._sizes.clear()
+        self._pixels.clear()

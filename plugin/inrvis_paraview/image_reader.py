@@ -197,7 +197,7 @@ class INRImageReader(VTKPythonAlgorithmBase):
             image.GetInformation().Set(vtkDataObject.DATA_TIME_STEP(), shown or 0.0)
         column = self._column_of(images)
         # VTK counts rows from the bottom.
-        pixels = images.decode(cell.images[column])[::-1]
+        pixels = self._file.decode(images, cell.images[column])[::-1]
         grid = _grid(pixels.shape[1], pixels.shape[0])
         asked = requested_extent(information)
         if asked is None:

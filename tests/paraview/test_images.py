@@ -189,6 +189,24 @@ def test_the_program_goes_on_after_errors(seen: Outcome) -> None:
     assert [seen.result[name] for name in ("damaged", "none", "volume")] == [0, 0, 0]
 
 
+def test_two_ranks_share_an_image(
+    run: Run, views: Path, images: Images, display: dict[str, str]
+) -> None:
+    program = ("mpiexec", "--allow-run-as-root", "--oversubscribe", "-np", "2", "pvbatch", "--sym")
+    outcome = run("images_ranks.py", views, program=program, also=display)
+    pixels = expected(images, 0, phi="240.00", producer="PNG1", time="0.5")[::-1]
+    seen = np.zeros(pixels.shape[:2], bool)
+    for result in outcome.results:
+        x0, x1, y0, y1, _, _ = result["piece"]
+        part = np.load(outcome.folder / f"piece{result['rank']}.npy")
+        whole = pixels[y0 : y1 + 1, x0 : x1 + 1]
+        np.testing.assert_array_equal(part.reshape(whole.shape), whole)
+        assert result["with ghosts"] != result["piece"]
+        seen[y0 : y1 + 1, x0 : x1 + 1] = True
+    assert len(outcome.results) == 2
+    assert seen.all()
+
+
 def test_the_flip_book_turns_through_all_azimuths(
     views: Path, images: Images, graphical: dict[str, str], repository: Path, tmp_path: Path
 ) -> None:
