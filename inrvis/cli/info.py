@@ -92,5 +92,5 @@ def run(arguments: argparse.Namespace) -> int:
         ", ".join(f"{key} {value}" for key, value in model.items()) for model in facts["models"]
     )
     facts["encoding"] = ", ".join(f"{k} {v}" for k, v in header.encoding.items())
-    print(lines(facts))
+    print(lines({name: fact for name, fact in facts.items() if fact not in ("", [])}))
     return 0
