@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import inrvis
@@ -18,27 +19,24 @@ from inrvis.cli import main
 from inrvis.container.images_file import read_images
 from inrvis.decoder.image_graphs import SessionSettings
 from inrvis.decoder.images import Images
-from inrvis.errors import ArrayNotFoundError, ChecksumError, UsageError
-from inrvis.parameters import Cell, Parameter
-
-torch = pytest.importorskip("torch")
-
-from inrvis.encoder.images.encode import encode_images  # noqa: E402
-from inrvis.encoder.images.encoder import ImageEncoder  # noqa: E402
-from inrvis.encoder.images.model import Batch, laplace_bits  # noqa: E402
-from inrvis.encoder.images.ops import TorchOps  # noqa: E402
-from inrvis.encoder.images.pairing import groups_of, pairs_of  # noqa: E402
-from inrvis.encoder.images.report import ImagesReport  # noqa: E402
-from inrvis.encoder.images.settings import (  # noqa: E402
+from inrvis.encoder.images.encode import encode_images
+from inrvis.encoder.images.encoder import ImageEncoder
+from inrvis.encoder.images.model import Batch, laplace_bits
+from inrvis.encoder.images.ops import TorchOps
+from inrvis.encoder.images.pairing import groups_of, pairs_of
+from inrvis.encoder.images.report import ImagesReport
+from inrvis.encoder.images.settings import (
     EXACT_SIZES,
     ExactSettings,
     ImageTraining,
     PaperSettings,
 )
-from inrvis.encoder.images.size import affordable, choose_size  # noqa: E402
-from inrvis.encoder.models.fcnr import PaperModel  # noqa: E402
-from inrvis.encoder.models.fcnr_exact import ExactModel  # noqa: E402
-from inrvis.sources.database import ImageDatabase, StoredImage  # noqa: E402
+from inrvis.encoder.images.size import affordable, choose_size
+from inrvis.encoder.models.fcnr import PaperModel
+from inrvis.encoder.models.fcnr_exact import ExactModel
+from inrvis.errors import ArrayNotFoundError, ChecksumError, UsageError
+from inrvis.parameters import Cell, Parameter
+from inrvis.sources.database import ImageDatabase, StoredImage
 
 SMALL = ExactSettings(channels=8, latents=6, hyperlatents=4, features=8, analysis=12)
 SMALL_PAPER = PaperSettings(channels=8, latents=6)

@@ -17,13 +17,10 @@ from inrvis.container.images_header import ROLES
 from inrvis.container.sections import deflate, file_image, inflate, read_sections
 from inrvis.container.volume_file import join, split
 from inrvis.decoder.images import Images
-from inrvis.errors import ChecksumError, FormatError, GraphError, LimitError
-from inrvis.parameters import Cell, Parameter
-
-pytest.importorskip("torch")
-
 from inrvis.encoder.images.encoder import ImageEncoder
 from inrvis.encoder.images.settings import ExactSettings, ImageTraining
+from inrvis.errors import ChecksumError, FormatError, GraphError, LimitError
+from inrvis.parameters import Cell, Parameter
 from inrvis.sources.database import ImageDatabase, StoredImage
 
 Edit = Callable[[Any], Any]
