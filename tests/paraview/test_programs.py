@@ -44,6 +44,10 @@ def test_slice_and_contour_have_geometry(drawn: Outcome) -> None:
     assert drawn.result["contour"] > 0
 
 
+def test_showing_what_was_decoded_costs_nothing(drawn: Outcome) -> None:
+    assert drawn.result["decoded"] == [GRID.number_of_points, 0]
+
+
 def test_state_file_brings_everything_back(
     drawn: Outcome, run: Run, display: dict[str, str]
 ) -> None:
@@ -84,7 +88,20 @@ def test_two_ranks_share_the_volume(run: Run, files: Files) -> None:
     assert all(grid.number_of_points < GRID.number_of_points for grid in found.values())
     ghosts = {tuple(result["with ghosts"]) for result in outcome.results}
     assert not ghosts & {grid.extent for grid in found.values()}
+    for result in outcome.results:
+        grid = found[result["rank"]]
+        x0, x1, y0, y1, z0, z1 = result["with ghosts"]
+        wider = (x1 - x0 + 1) * (y1 - y0 + 1) * (z1 - z0 + 1)
+        assert result["decoded"] == grid.number_of_points
+        assert result["decoded for ghosts"] == wider - grid.number_of_points > 0
+        # Marked for the filters that must not count them twice.
+        assert result["ghost points"] > 0
     with inrvis.open(files.volume) as volume:
+        for result in outcome.results:
+            with np.load(outcome.folder / f"ghosts{result['rank']}.npz") as arrays:
+                for array in volume.arrays:
+                    part = volume.decode(array, extent=result["with ghosts"])
+                    np.testing.assert_allclose(arrays[array], part, rtol=1e-5, atol=1e-5)
         for array in volume.arrays:
             expected = volume.decode(array)
             union = np.full_like(expected, 99)
@@ -111,21 +128,30 @@ def test_ranks_under_one_script(run: Run, files: Files, display: dict[str, str])
     drawn = run("draw.py", files.volume, program=mpi(2), also=display)
     assert_not_blank(drawn.folder / "volume.png")
     assert_not_blank(drawn.folder / "contour.png")
+    # Showing needs ghosts, and decodes those only: far less than the piece was.
+    piece, ghosts = drawn.result["decoded"]
+    assert 0 <= ghosts < piece / 2
 
 
 # ---------------------------------------------------------------- server
 
 
-@pytest.fixture
-def server(environment: dict[str, str], display: dict[str, str], tmp_path: Path) -> Iterator[int]:
-    """Start a server that has the plugin; its client has none."""
+@pytest.fixture(params=[1, 2])
+def server(
+    request: pytest.FixtureRequest,
+    environment: dict[str, str],
+    display: dict[str, str],
+    tmp_path: Path,
+) -> Iterator[tuple[int, int]]:
+    """Start a server of one or two ranks that has the plugin; its client has none."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
+    program = ("pvserver",) if request.param == 1 else (*mpi(request.param)[:-1], "pvserver")
     log = tmp_path / "server.log"
     with log.open("w") as stream:
         process = subprocess.Popen(
-            ["pvserver", f"--server-port={port}"],
+            [*program, f"--server-port={port}"],
             env={**environment, **display},
             stdout=stream,
             stderr=subprocess.STDOUT,
@@ -136,26 +162,30 @@ def server(environment: dict[str, str], display: dict[str, str], tmp_path: Path)
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
-        yield port
+        yield port, request.param
         # The server ends when its client leaves.
         process.wait(timeout=30)
     finally:
         process.kill()
         process.wait()
     assert "Traceback" not in log.read_text()
-    assert "ERR" not in log.read_text()
+    assert "ERR|" not in log.read_text()
 
 
-def test_server_decodes_for_a_bare_client(
-    server: int, run: Run, files: Files, bare_environment: dict[str, str]
+def test_server_works_for_a_bare_client(
+    server: tuple[int, int],
+    run: Run,
+    files: Files,
+    bare_environment: dict[str, str],
+    display: dict[str, str],
 ) -> None:
-    seen = run("remote.py", files.volume, str(server), env=bare_environment)
+    port, ranks = server
+    seen = run(
+        "remote.py", files.volume, str(port), env=bare_environment, also=display, timeout=240
+    )
     result = seen.result
-    assert not result["client has inrvis"]
-    # Handing data from server to client drops the direction in ParaView 5.11; the data that stay
-    # on the server have it, as their bounds tell.
-    expected = GRID.to_json()
-    assert result["geometry"] == {**expected, "direction": result["geometry"]["direction"]}
+    assert result["ranks"] == ranks
+    assert result["client has"] == []
     x0, x1, y0, y1, z0, z1 = GRID.extent
     corners = GRID.index_to_world([(x, y, z) for x in (x0, x1) for y in (y0, y1) for z in (z0, z1)])
     assert result["bounds"][::2] == pytest.approx(corners.min(axis=0))
@@ -163,12 +193,27 @@ def test_server_decodes_for_a_bare_client(
     assert result["selected"] == ["density", "speed"]
     assert result["device"] in ("CPU", "CUDA")
     assert tuple(result["strided"]) == GRID.subgrid(stride=4).extent
-    with (
-        inrvis.open(files.volume) as volume,
-        np.load(seen.folder / "fetched.npz") as arrays,
-    ):
-        for name in volume.arrays:
-            np.testing.assert_array_equal(arrays[name], volume.decode(name))
+    with inrvis.open(files.volume) as volume:
+        expected = {name: volume.decode(name) for name in volume.arrays}
+    if "geometry" in result:
+        # Handing data from server to client drops the direction in ParaView 5.11; the data that
+        # stay on the server have it, as their bounds tell.
+        direction = result["geometry"]["direction"]
+        assert result["geometry"] == {**GRID.to_json(), "direction": direction}
+        with np.load(seen.folder / "fetched.npz") as arrays:
+            for name, values in expected.items():
+                np.testing.assert_array_equal(arrays[name], values)
+    # Filters and writer run on the server's ranks.
+    largest, ratio = result["compressed"]
+    assert 0 < largest <= 1 < ratio
+    assert max(result["errors"]) <= 1
+    assert result["resampled"] == ["density", "speed", "vtkValidPointMask"]
+    assert max(result["largest errors"]) == pytest.approx(largest)
+    with inrvis.open(seen.folder / "saved.inr") as saved:
+        assert saved.grid == GRID
+        for name, values in expected.items():
+            assert np.abs(saved.decode(name).astype(float) - values.astype(float)).max() <= 1
+    assert_not_blank(seen.folder / "remote.png")
 
 
 # ---------------------------------------------------------------- paraview-env

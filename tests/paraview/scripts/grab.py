@@ -17,7 +17,7 @@ from PIL import ImageGrab
 
 folder = Path(sys.argv[1])
 note = folder / "note.json"
-deadline = time.monotonic() + 60
+deadline = time.monotonic() + 240
 process = subprocess.Popen(sys.argv[2:])
 try:
     while not note.exists() and process.poll() is None and time.monotonic() < deadline:
