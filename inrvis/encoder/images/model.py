@@ -16,6 +16,7 @@ from inrvis.encoder.images.ops import Ops, TorchOps, Weigh
 
 Side = str
 BOTH: Sequence[Side] = ("left", "right")
+FAST = 10.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class PairModel(nn.Module, ABC):
     features: int
     # Names of the stored tensors that are rounded to integers as they are.
     integer_names: frozenset[str] = frozenset()
+    # Names of the stored tensors whose steps are to be longer, by `FAST`.
+    fast_names: frozenset[str] = frozenset()
 
     def __init__(self, channels: int, code_size: int, generator: torch.Generator) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inrvis.container.images_file import Pair
-from inrvis.encoder.images.model import Batch, PairModel
+from inrvis.encoder.images.model import FAST, Batch, PairModel
 from inrvis.encoder.images.ops import Weigh
 from inrvis.encoder.images.pictures import Pictures
 from inrvis.encoder.images.settings import ImageTraining
@@ -113,7 +113,12 @@ class PairTrainer:
             self._buckets[size].append((left, right if right >= 0 else left))
         self._flat = [(size, pair) for size, own in self._buckets.items() for pair in own]
         self.device = next(model.parameters()).device
-        self._optimiser = torch.optim.Adam(model.parameters(), lr=settings.rate)
+        fast = [p for name, p in model.stored.items() if name in model.fast_names]
+        others = [p for p in model.parameters() if all(p is not f for f in fast)]
+        self._optimiser = torch.optim.Adam(others, lr=settings.rate)
+        if fast:
+            self._optimiser.add_param_group({"params": fast, "lr": FAST * settings.rate})
+        self._rates = [group["lr"] for group in self._optimiser.param_groups]
         self.steps, self._elapsed = 0, 0.0
         self.quantiser: Quantiser | None = None
         self.bits_per_pixel, self.squared_error = math.inf, math.inf
@@ -160,8 +165,8 @@ class PairTrainer:
         settings = self._settings
         warm = min(1.0, (self.steps + 1) / 50)
         decay = 0.5 * (1 + math.cos(math.pi * min(fraction, 1.0))) if settings.decay else 1.0
-        for group in self._optimiser.param_groups:
-            group["lr"] = settings.rate * warm * max(decay, 0.02)
+        for group, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
+            group["lr"] = rate * warm * max(decay, 0.02)
         bits, error = self._measure(self.draw(), self._weigh())
         loss = (bits + settings.trade_off * error) / (1 + settings.trade_off)
         self._optimiser.zero_grad(set_to_none=True)

@@ -23,6 +23,8 @@ from inrvis.encoder.models.fcnr import joint_context
 
 # Tables that latents start with: scales of about 1.
 _FIRST_TABLE = 112
+# Layers that give means and tables.
+_HEADS = ("prior_1", "cz_2", "hl", "cy_2")
 # Residual branches start small, so that what passes by them keeps its size.
 _FIRST_RESIDUAL = 0.1
 
@@ -64,7 +66,9 @@ class ExactModel(PairModel):
             self.stored["d5_w"] *= _FIRST_RESIDUAL
             self.stored["d5_b"] += 0.5
         self.integer_names = frozenset(n for n in self.stored if not n.startswith("d"))
-        for name in ("prior_1", "cz_2", "hl", "cy_2"):
+        # Tables are counted in eighths of an octave, and have a long way to go.
+        self.fast_names = frozenset(f"{name}_b" for name in _HEADS)
+        for name in _HEADS:
             bias = self.stored[f"{name}_b"]
             with torch.no_grad():
                 bias[len(bias) // 2 :] = _FIRST_TABLE / 16
