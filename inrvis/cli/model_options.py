@@ -83,9 +83,7 @@ def model_of(arguments: argparse.Namespace) -> Any:
         SciSettings.paper() if published else SciSettings(),
         partition=arguments.partition,
         spectrum=PartitionSettings(**_given(most_blocks=arguments.blocks)),
-        **_given(
-            allocation=arguments.allocation, layers=arguments.layers, ratio=arguments.funnel
-        ),
+        **_given(allocation=arguments.allocation, layers=arguments.layers, ratio=arguments.funnel),
     )
 
 
