@@ -1,6 +1,6 @@
 """Run by pvpython: does the compiled plugin read a file with the classes that it carries?
 
-    pvpython check_compiled.py LIBRARY FILE.inr
+pvpython check_compiled.py LIBRARY FILE.inr
 """
 
 from __future__ import annotations
