@@ -132,23 +132,34 @@ class VolumeEncoder:
         It goes on from ``start``; without, from the encoder's own one if that has about the size.
         The first time, short trainings tell whether several arrays share a network.
         """
+        report = self._report
         if self._separate is None:
-            trial = replace(training, seconds=_SHARING_TRIAL * training.seconds)
-            training = replace(training, seconds=(1 - 2 * _SHARING_TRIAL) * training.seconds)
-            shared, apart = (self._qualities(s, budget_bytes, trial) for s in (False, True))
+            share = _SHARING_TRIAL
+            trial = replace(training, seconds=share * training.seconds)
+            training = replace(training, seconds=(1 - 2 * share) * training.seconds)
+            shared, apart = (
+                self._qualities(way, budget_bytes, trial, _part(report, number * share, share))
+                for number, way in enumerate((False, True))
+            )
+            report = _part(report, 2 * share, 1 - 2 * share)
             # Shares of the bytes level out how good arrays are, whose mean stays about the same.
             self._separate = bool(apart.mean() > shared.mean())
             if self._separate:
                 self._shares *= 2 ** ((apart.mean() - apart) / _DB_PER_DOUBLING)
-        return self._train(budget_bytes, training, start, self._report)
+        return self._train(budget_bytes, training, start, report)
 
     def _qualities(
-        self, separate: bool, budget_bytes: float, training: TrainingSettings
+        self,
+        separate: bool,
+        budget_bytes: float,
+        training: TrainingSettings,
+        report: Report | None,
     ) -> NDArray[np.float64]:
         """PSNR of each array after a short training with one network or several."""
         self._separate = separate
         try:
-            networks = self.fit(self._train(budget_bytes, training), int(budget_bytes))
+            trained = self._train(budget_bytes, training, report=report)
+            networks = self.fit(trained, int(budget_bytes))
         except UsageError:
             return np.array([-math.inf])
         metrics = self._assembly.finish(networks).metrics
@@ -335,6 +346,13 @@ class VolumeEncoder:
         if trained.start is None:
             return None
         return trained.start.after(trained.model, self._normalised.arrays)
+
+
+def _part(report: Report | None, start: float, share: float) -> Report | None:
+    """Report of a part of the training, as of the whole."""
+    if report is None:
+        return None
+    return lambda progress: report(replace(progress, fraction=start + share * progress.fraction))
 
 
 def _warm(training: TrainingSettings) -> TrainingSettings:

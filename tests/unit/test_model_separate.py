@@ -100,6 +100,24 @@ def test_what_is_better_in_a_short_training_is_taken(
     assert sizes[0] < sizes[2] < sizes[1]
 
 
+def test_progress_is_that_of_the_whole_and_may_stop_it(image: Image) -> None:
+    assembly, fractions = Assembly(image, normalise(image), {}), []
+    encoder = VolumeEncoder(
+        assembly, "siren", device="cpu", report=lambda p: fractions.append(p.fraction)
+    )
+    encoder.train(12_000, BRIEF)
+    assert fractions == sorted(fractions)
+    assert fractions[0] < 0.1
+    assert fractions[-1] > 0.9
+
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    encoder = VolumeEncoder(assembly, "siren", device="cpu", report=stop)
+    with pytest.raises(KeyboardInterrupt):
+        encoder.train(12_000, BRIEF)
+
+
 def test_one_network_where_several_do_not_fit(image: Image, tmp_path: Path) -> None:
     original = sum(array.nbytes for array in image.arrays.values())
     path = tmp_path / "f.inr"
