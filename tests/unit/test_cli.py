@@ -276,11 +276,14 @@ def test_inputs_that_cannot_be_read(tmp_path: Path, watch: Callable[..., Any]) -
     np.save(half, np.zeros((9, 9, 9)))
     half.write_bytes(half.read_bytes()[:200])
     np.save(huge, np.linspace(-1e308, 1.7e308, 729).reshape(9, 9, 9))
-    sources = [text, half, huge, tmp_path / "missing.nrrd", tmp_path]
-    output = tmp_path / "f.inr"
-    for outcome in watch(
-        [["encode", s, "-o", output, "--ratio", 4, "--quiet"] for s in sources]
-    ).outcomes:
+    output, words = tmp_path / "f.inr", ["--quiet"]
+    commands = [
+        ["encode", source, "-o", output, "--ratio", 4, *words]
+        for source in (text, half, huge, tmp_path / "missing.nrrd")
+    ]
+    # A folder without a table of images.
+    commands.append(["encode", tmp_path, "-o", output, *words])
+    for outcome in watch(commands).outcomes:
         outcome.assert_one_line(3)
     assert not output.exists()
 

@@ -22,8 +22,8 @@ from inrvis.grid import ImageGrid
 from inrvis.sources import Image
 from inrvis.targets import Ratio
 
-SHAPE = (14, 17, 20)
-BRIEF = TrainingSettings(seconds=0.1, batch=2048)
+SHAPE = (10, 12, 14)
+BRIEF = TrainingSettings(seconds=0.01, batch=512)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def image(field: Any) -> Image:
         "vector": np.stack([rough, -field(SHAPE, "float64")], axis=-1),
         "label": field(SHAPE, "uint8"),
     }
-    return Image(ImageGrid.from_dimensions((20, 17, 14)), arrays)
+    return Image(ImageGrid.from_dimensions((14, 12, 10)), arrays)
 
 
 @pytest.fixture
