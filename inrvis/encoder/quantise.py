@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inrvis.bitstream import NUMBER_OF_TABLES, counts, reach
-from inrvis.bitstream.tables import MAX_REACH, TOTAL, WIDTHS_PER_FAMILY
+from inrvis.bitstream.tables import TOTAL, WIDTHS_PER_FAMILY
 
 _ESCAPE_BITS = 32.0
 _MOST_STEPS = 1 << 20
@@ -21,6 +21,8 @@ _MOST_STEPS = 1 << 20
 _DISTURBANCE = 0.03
 # How far a tensor's relative step may be from the typical one.
 _SPREAD = 16.0
+# Halvings of twenty octaves: the last is a thousandth of a bit of a weight.
+_SCALE_ROUNDS = 15
 
 
 @dataclass(frozen=True)
@@ -68,24 +70,32 @@ def _code_lengths(table: int) -> NDArray[np.float64]:
     return lengths
 
 
-def table_bits(histogram: NDArray[np.int64], table: int) -> float:
-    """Bits that ``table`` spends on integers, given how many there are of each magnitude."""
-    lengths = _code_lengths(table)
-    inside = min(len(histogram), len(lengths) - 1)
-    escaped = int(histogram[inside:].sum())
-    return float(histogram[:inside] @ lengths[:inside]) + escaped * float(lengths[-1])
+@lru_cache(maxsize=64)
+def _candidates(centre: int) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+    """Tables of both families about ``centre``, and the bits of each magnitude with each.
+
+    The last row is that of all larger magnitudes.
+    """
+    steps = range(centre - 8, centre + 9)
+    tables = tuple(family + step for family in (0, WIDTHS_PER_FAMILY) for step in steps)
+    lengths = [_code_lengths(table) for table in tables]
+    bits = np.empty((max(map(len, lengths)), len(tables)))
+    for column, own in enumerate(lengths):
+        bits[: len(own) - 1, column] = own[:-1]
+        bits[len(own) - 1 :, column] = own[-1]
+    return tables, bits
 
 
 def best_table(integers: NDArray[np.int64]) -> tuple[int, float]:
     """Table that codes ``integers`` in the fewest bits, and those bits."""
     deviation = math.sqrt(float(np.mean(integers.astype(np.float64) ** 2)))
     # Widths are 2**(step / 8) / 8 of a deviation of one; look around the one that fits.
-    centre = 8 * math.log2(max(deviation, 1 / 8) * 8)
-    steps = np.arange(round(centre) - 8, round(centre) + 9)
-    steps = np.unique(np.clip(steps, 0, WIDTHS_PER_FAMILY - 17))
-    candidates = [*steps, *(steps + WIDTHS_PER_FAMILY)]
-    histogram = np.bincount(np.minimum(np.abs(integers), MAX_REACH + 1).ravel())
-    return min(((int(t), table_bits(histogram, int(t))) for t in candidates), key=lambda x: x[1])
+    centre = round(8 * math.log2(max(deviation, 1 / 8) * 8))
+    tables, bits = _candidates(min(max(centre, 8), WIDTHS_PER_FAMILY - 25))
+    histogram = np.bincount(np.minimum(np.abs(integers), len(bits) - 1).ravel())
+    totals = histogram @ bits[: len(histogram)]
+    best = int(totals.argmin())
+    return tables[best], float(totals[best])
 
 
 def coded_bits(quantiser: Quantiser, tensors: Mapping[str, Tensor]) -> float:
@@ -102,7 +112,7 @@ def scale_for_bits(quantiser: Quantiser, tensors: Mapping[str, Tensor], bits: fl
     )
     low = max(quantiser.scale / 1024, finest)
     high = max(quantiser.scale, low) * 1024
-    for _ in range(24):
+    for _ in range(_SCALE_ROUNDS):
         middle = math.sqrt(low * high)
         if coded_bits(quantiser.at(middle), tensors) <= bits:
             high = middle
