@@ -11,10 +11,12 @@ import numpy as np
 from inrvis.errors import ArrayNotFoundError, UsageError
 
 __all__ = [
+    "CIRCLE_DEG",
     "Cell",
     "CellTable",
     "Parameter",
     "find_cell",
+    "goes_round",
     "nearest_cell",
     "number",
     "sort_values",
@@ -22,7 +24,7 @@ __all__ = [
 ]
 
 # Azimuths go round: 350 degrees are near 10. A table says so by reaching round most of a circle.
-_CIRCLE_DEG = 360.0
+CIRCLE_DEG = 360.0
 _AZIMUTHS = ("phi", "azimuth")
 # More than any sum of squared parts of ranges.
 _FAR = 1e6
@@ -91,6 +93,13 @@ def time_parameter(parameters: Sequence[Parameter]) -> Parameter | None:
     """The parameter that is time, by its name; None where none is, or its values are texts."""
     named = {p.name.lower(): p for p in reversed(parameters) if p.numbers}
     return next((named[name] for name in _TIMES if name in named), None)
+
+
+def goes_round(parameter: Parameter) -> bool:
+    """Whether a parameter is an azimuth in degrees whose values reach round most of a circle."""
+    numbers = parameter.numbers or (0.0,)
+    extent = max(numbers) - min(numbers)
+    return parameter.name.lower() in _AZIMUTHS and extent > CIRCLE_DEG / 2
 
 
 def find_cell(
@@ -218,14 +227,14 @@ def _distances(parameter: Parameter, value: str | float, far: float) -> list[flo
         return [0.0 if i in same else far for i in range(len(parameter.values))]
     extent = max(numbers) - min(numbers) or 1.0
     differences = [abs(n - wanted) for n in numbers]
-    if parameter.name.lower() in _AZIMUTHS and extent > _CIRCLE_DEG / 2:
+    if goes_round(parameter):
         differences = [_around(d) for d in differences]
     return [(d / extent) ** 2 for d in differences]
 
 
 def _around(difference: float) -> float:
-    rest = difference % _CIRCLE_DEG
-    return min(rest, _CIRCLE_DEG - rest)
+    rest = difference % CIRCLE_DEG
+    return min(rest, CIRCLE_DEG - rest)
 
 
 def _listing(names: Sequence[str], most: int = 12) -> str:

@@ -229,6 +229,7 @@ _OPERATORS: dict[str, Callable[[_Call], Result]] = {
     "Mul": _broadcast,
     "PRelu": _same,
     "Reshape": _reshape,
+    "Sigmoid": _same,
     "Softmax": _same,
     "Transpose": _transpose,
 }

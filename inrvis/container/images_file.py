@@ -31,7 +31,8 @@ class Tables:
     kinds : tuple of int
         For each image, the number of its kind.
     pairs : tuple of pairs of int
-        Left and right image of each pair; the right one is -1 for an image alone.
+        Left and right image of each pair; the right one is -1 for an image alone. Empty where
+        images are not coded in pairs.
     """
 
     cells: tuple[Cell, ...]
@@ -46,7 +47,8 @@ class StoredImages:
     Attributes
     ----------
     streams : tuple of bytes
-        For each image its symbols' CRC-32, four bytes, and the stream of its latents.
+        For each image its symbols' CRC-32, four bytes, and the stream of its latents; empty where
+        images have none.
     masks : mapping of int to bytes
         Masks of the images whose kind has one.
     """
@@ -84,8 +86,9 @@ def images_image(
         "tables": deflate(np.array(numbers, dtype="<i4").tobytes()),
         "graphs": deflate(join(graphs)),
         "weights": pack_tensors(header.codec.tensors, integers),
-        "latents": join(streams),
     }
+    if header.codec.has_streams:
+        sections["latents"] = join(streams)
     if masks:
         sections["masks"] = join([masks[image] for image in sorted(masks)])
     return file_image(sections)
@@ -100,17 +103,18 @@ def read_images(path: str | os.PathLike[str], data: bytes | None = None) -> Stor
         If it is not a sound file of images of a known version.
     """
     sections = read_sections(path, data)
-    missing = {"header", "tables", "graphs", "weights", "latents"} - set(sections)
-    if missing:
-        raise FormatError(f"{path} has no section {min(missing)!r}")
+    _require_sections(path, sections, {"header", "tables", "graphs", "weights"})
     header = parse_images_header(inflate(sections["header"], "header"))
+    if header.codec.has_streams:
+        _require_sections(path, sections, {"latents"})
     tables = _read_tables(header, inflate(sections["tables"], "tables"))
     graphs = split(inflate(sections["graphs"], "graphs"), "graphs")
     if max(header.codec.graphs.values()) >= len(graphs):
         raise FormatError("the file's header names a graph that is not there")
     masked = [i for i, k in enumerate(tables.kinds) if header.kinds[k].mask]
     masks = split(sections.get("masks", b""), "masks", len(masked))
-    streams = split(sections["latents"], "latents", header.images)
+    coded = header.codec.has_streams
+    streams = split(sections["latents"], "latents", header.images) if coded else []
     return StoredImages(
         header,
         tables,
@@ -120,6 +124,13 @@ def read_images(path: str | os.PathLike[str], data: bytes | None = None) -> Stor
         dict(zip(masked, masks, strict=True)),
         Path(path).stat().st_size if data is None else len(data),
     )
+
+
+def _require_sections(
+    path: str | os.PathLike[str], sections: Mapping[str, bytes], names: set[str]
+) -> None:
+    if missing := names - set(sections):
+        raise FormatError(f"{path} has no section {min(missing)!r}")
 
 
 def _read_tables(header: ImagesHeader, data: bytes) -> Tables:
@@ -141,9 +152,10 @@ def _read_tables(header: ImagesHeader, data: bytes) -> Tables:
     _require(((kinds >= 0) & (kinds < len(header.kinds))).all(), "the kind of an image")
     _require(((pairs >= (0, -1)) & (pairs < header.images)).all(), "a pair")
     coded = pairs[pairs >= 0]
-    _require(
-        len(coded) == header.images == len(np.unique(coded)), "images that are not in one pair"
-    )
+    if header.pairs:
+        _require(
+            len(coded) == header.images == len(np.unique(coded)), "images that are not in one pair"
+        )
     both = pairs[pairs[:, 1] >= 0]
     sizes = np.array([(k.height, k.width) for k in header.kinds])[kinds]
     _require((sizes[both[:, 0]] == sizes[both[:, 1]]).all(), "a pair of different sizes")

@@ -7,8 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from inrvis.container.header import MAX_PARAMETERS, MAX_TENSORS, TensorHeader
-from inrvis.container.header_parser import Fields, parse_root, parse_tensor
+from inrvis.container.header import MAX_PARAMETERS, TensorHeader
+from inrvis.container.header_parser import Fields, parse_root
+from inrvis.container.implicit_header import (
+    ImplicitHeader,
+    parse_codes,
+    parse_implicit,
+    parse_range,
+    parse_tensors,
+)
 from inrvis.errors import FormatError, LimitError
 from inrvis.parameters import Parameter
 
@@ -72,10 +79,11 @@ class ImageKind:
     @property
     def padded(self) -> tuple[int, int]:
         """Height and width in whole hyperlatents."""
-        return (
-            -(-self.height // HYPER_STRIDE) * HYPER_STRIDE,
-            -(-self.width // HYPER_STRIDE) * HYPER_STRIDE,
-        )
+        return self.padded_to(HYPER_STRIDE)
+
+    def padded_to(self, stride: int) -> tuple[int, int]:
+        """Height and width, each up to a multiple of ``stride``."""
+        return -(-self.height // stride) * stride, -(-self.width // stride) * stride
 
     @property
     def nbytes(self) -> int:
@@ -85,7 +93,7 @@ class ImageKind:
 
 @dataclass(frozen=True)
 class CodecHeader:
-    """The networks that all images share.
+    """The networks that code pairs of images.
 
     Attributes
     ----------
@@ -127,6 +135,39 @@ class CodecHeader:
         """Number of weights."""
         return sum(tensor.size for tensor in self.tensors)
 
+    @property
+    def colours(self) -> int:
+        """Outputs that are values of pixels."""
+        return self.channels
+
+    @property
+    def has_streams(self) -> bool:
+        """Whether each image has a stream of its own."""
+        return True
+
+    @property
+    def interpolates(self) -> bool:
+        """Whether images between the stored ones can be made."""
+        return False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            "family": "pairs",
+            "name": self.name,
+            "arithmetic": "integer" if self.exact else "float",
+            "channels": self.channels,
+            "latents": self.latents,
+            "hyperlatents": self.hyperlatents,
+            "features": self.features,
+            "code_levels": self.code_levels,
+            "codes": [list(code) for code in self.codes],
+            "low": self.low,
+            "high": self.high,
+            "graphs": dict(self.graphs),
+            "tensors": [[t.name, list(t.shape), t.step, t.table] for t in self.tensors],
+        }
+
 
 @dataclass(frozen=True)
 class ImagesHeader:
@@ -138,7 +179,7 @@ class ImagesHeader:
     images: int
     pairs: int
     kinds: tuple[ImageKind, ...]
-    codec: CodecHeader
+    codec: CodecHeader | ImplicitHeader
     metrics: Mapping[str, float] = field(default_factory=dict)
     encoding: Mapping[str, Any] = field(default_factory=dict)
 
@@ -148,7 +189,6 @@ class ImagesHeader:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""
-        codec = self.codec
         return {
             "kind": "images",
             "parameters": [{"name": p.name, "values": list(p.values)} for p in self.parameters],
@@ -157,20 +197,7 @@ class ImagesHeader:
             "images": self.images,
             "pairs": self.pairs,
             "kinds": [[k.height, k.width, k.channels, k.dtype, k.mask] for k in self.kinds],
-            "codec": {
-                "name": codec.name,
-                "arithmetic": "integer" if codec.exact else "float",
-                "channels": codec.channels,
-                "latents": codec.latents,
-                "hyperlatents": codec.hyperlatents,
-                "features": codec.features,
-                "code_levels": codec.code_levels,
-                "codes": [list(code) for code in codec.codes],
-                "low": codec.low,
-                "high": codec.high,
-                "graphs": dict(codec.graphs),
-                "tensors": [[t.name, list(t.shape), t.step, t.table] for t in codec.tensors],
-            },
+            "codec": self.codec.to_json(),
             "metrics": dict(self.metrics),
             "encoding": dict(self.encoding),
         }
@@ -193,14 +220,20 @@ def parse_images_header(data: bytes) -> ImagesHeader:
     if not columns or len(set(names)) != len(names):
         raise FormatError("the file's header is malformed: names of parameters and columns")
     metrics = Fields(root.mapping("metrics"), "metrics")
+    codec = _parse_codec(Fields(root.mapping("codec"), "codec"), parameters, columns)
+    coded = isinstance(codec, CodecHeader)
+    kinds = tuple(_parse_kind(k) for k in root.items("kinds", MAX_KINDS))
+    masked = isinstance(codec, ImplicitHeader) and not codec.coverage
+    if any(k.coded_channels > codec.colours or (masked and k.mask) for k in kinds):
+        raise FormatError("the file's networks give fewer channels than its images have")
     return ImagesHeader(
         parameters=parameters,
         columns=columns,
         cells=root.integer("cells", 1, MAX_CELLS),
         images=root.integer("images", 1, MAX_IMAGES),
-        pairs=root.integer("pairs", 1, MAX_IMAGES),
-        kinds=tuple(_parse_kind(k) for k in root.items("kinds", MAX_KINDS)),
-        codec=_parse_codec(Fields(root.mapping("codec"), "codec"), len(parameters)),
+        pairs=root.integer("pairs", int(coded), coded * MAX_IMAGES),
+        kinds=kinds,
+        codec=codec,
         metrics={key: metrics.number(key) for key in root.mapping("metrics")},
         encoding=root.mapping("encoding"),
     )
@@ -242,21 +275,31 @@ def _parse_kind(value: Any) -> ImageKind:
     return ImageKind(height, width, channels, dtype, mask)
 
 
-def _parse_codec(fields: Fields, axes: int) -> CodecHeader:
-    codes = [Fields({"code": c}, "codec").numbers("code", 2) for c in fields.items("codes", axes)]
+def _parse_codec(
+    fields: Fields, parameters: tuple[Parameter, ...], columns: tuple[str, ...]
+) -> CodecHeader | ImplicitHeader:
+    family = fields.text("family") if fields.has("family") else "pairs"
+    codec: CodecHeader | ImplicitHeader
+    if family == "pairs":
+        codec = _parse_pairs(fields, len(parameters))
+    elif family == "implicit":
+        codec = parse_implicit(fields, len(parameters) + (len(columns) > 1))
+    else:
+        raise FormatError(f"the file's images are coded by {family!r} networks: update inrvis")
+    if codec.parameters > MAX_PARAMETERS:
+        raise LimitError(f"the file claims {codec.parameters} parameters")
+    return codec
+
+
+def _parse_pairs(fields: Fields, axes: int) -> CodecHeader:
+    codes = parse_codes(fields, axes)
     if len(codes) != axes:
         raise FormatError("the file's header is malformed: codec.codes")
-    tensors = tuple(parse_tensor(t) for t in fields.items("tensors", MAX_TENSORS))
-    names = {tensor.name for tensor in tensors}
-    if len(names) != len(tensors) or names & frozenset().union(*ROLES.values()):
-        raise FormatError("the file's header is malformed: names of its tensors")
     graphs = Fields(fields.mapping("graphs"), "graphs")
     if (arithmetic := fields.text("arithmetic")) not in ("integer", "float"):
         raise FormatError(f"the file's codec needs {arithmetic!r} arithmetic: update inrvis")
-    low, high = fields.number("low"), fields.number("high")
-    if not -3.5e38 < low <= high < 3.5e38:
-        raise FormatError("the file's header is malformed: codec.low")
-    codec = CodecHeader(
+    low, high = parse_range(fields)
+    return CodecHeader(
         name=fields.text("name"),
         exact=arithmetic == "integer",
         channels=fields.integer("channels", 1, 4),
@@ -264,12 +307,9 @@ def _parse_codec(fields: Fields, axes: int) -> CodecHeader:
         hyperlatents=fields.integer("hyperlatents", 1, MAX_LATENT_CHANNELS),
         features=fields.integer("features", 1, MAX_LATENT_CHANNELS),
         code_levels=fields.integer("code_levels", 1, MAX_CODE_LEVELS),
-        codes=tuple((c[0], c[1]) for c in codes),
+        codes=codes,
         low=low,
         high=high,
         graphs={role: graphs.integer(role, 0, len(ROLES) - 1) for role in ROLES},
-        tensors=tensors,
+        tensors=parse_tensors(fields, frozenset().union(*ROLES.values())),
     )
-    if codec.parameters > MAX_PARAMETERS:
-        raise LimitError(f"the file claims {codec.parameters} parameters")
-    return codec

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inrvis.container.images_header import CodecHeader
+from inrvis.container.images_header import CodecHeader, ImageKind
+from inrvis.container.implicit_header import ImplicitHeader
 from inrvis.parameters import Cell, Parameter
 
 # FCNR's base of frequencies (section 3) is 5 / 4.
@@ -48,3 +50,40 @@ def _triangles(position: float, level: int) -> list[float]:
 def _triangle(phase: int) -> int:
     distance = abs(phase % (2 * _HALF_PERIOD) - _HALF_PERIOD)
     return distance * 2 * _AMPLITUDE // _HALF_PERIOD - _AMPLITUDE
+
+
+def waves_of(header: ImplicitHeader, values: Sequence[float]) -> NDArray[np.float32]:
+    """Code of values of parameters, shape (1, 1 + 2 · waves, 1, 1).
+
+    Parameters
+    ----------
+    header : ImplicitHeader
+        The codec.
+    values : sequence of float
+        For each of its codes the number, or the index of a text.
+    """
+    waves: list[float] = []
+    for value, (offset, scale), own in zip(values, header.codes, header.waves, strict=True):
+        position = min(max((value - offset) * scale, -1e6), 1e6)
+        for frequency in own:
+            angle = math.pi * frequency * position
+            waves += [math.sin(angle), math.cos(angle)]
+    # Where no parameter changes there are no waves, and a network wants an input all the same.
+    return np.array([1.0, *waves], dtype=np.float32).reshape(1, -1, 1, 1)
+
+
+def grid_of(header: ImplicitHeader, kind: ImageKind) -> NDArray[np.float32]:
+    """Waves of the places of the first map's cells, (1, 1 + 4 · frequencies, rows, columns).
+
+    Places are parts of the image's height and width, so that images of all sizes share them.
+    """
+    rows, columns = (side // header.stride for side in kind.padded_to(header.stride))
+    y = (np.arange(rows) + 0.5) * header.stride / kind.height
+    x = (np.arange(columns) + 0.5) * header.stride / kind.width
+    maps = np.ones((1, 1 + 4 * len(header.grid), rows, columns), dtype=np.float32)
+    for k, frequency in enumerate(header.grid):
+        angles = math.pi * frequency * y[:, None], math.pi * frequency * x[None]
+        own = [wave(angle) for wave in (np.sin, np.cos) for angle in angles]
+        for place, values in enumerate(own, start=1 + 4 * k):
+            maps[0, place] = values
+    return maps

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from inrvis.container.image_graphs import CheckedGraph
 from inrvis.container.images_header import ROLES
+from inrvis.container.implicit_header import IMPLICIT_ROLES
 from inrvis.decoder.sessions import Device, check_device, cores, require_provider
 from inrvis.errors import DeviceError, GraphError
 
 Array = NDArray[np.float32]
 Feeds = Mapping[str, Array]
+_INPUTS = {**ROLES, **IMPLICIT_ROLES}
 _CUDA = "CUDAExecutionProvider"
 
 
@@ -45,7 +47,7 @@ class RoleGraph:
     Parameters
     ----------
     role : str
-        A key of ROLES.
+        A key of ROLES or IMPLICIT_ROLES.
     data : bytes
         Serialised ONNX model from a file; it is checked first.
     weights : mapping of str to ndarray of float32
@@ -64,7 +66,7 @@ class RoleGraph:
     def __init__(self, role: str, data: bytes, weights: Feeds, settings: SessionSettings) -> None:
         self._checked = CheckedGraph(data)
         names = set(self._checked.inputs)
-        self.inputs = frozenset(names & ROLES[role])
+        self.inputs = frozenset(names & _INPUTS[role])
         if not names - self.inputs <= set(weights):
             raise GraphError(f"the file's graph {role} has inputs that nothing gives")
         self._weights = {name: weights[name] for name in names - self.inputs}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -11,17 +13,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrvis.bitstream.masks import decode_mask
-from inrvis.container.images_file import cells_of_images, read_images
-from inrvis.container.images_header import ImageKind, ImagesHeader
-from inrvis.decoder.codes import code_of
+from inrvis.container.images_file import StoredImages, read_images
+from inrvis.container.images_header import CodecHeader, ImageKind, ImagesHeader
 from inrvis.decoder.image_graphs import SessionSettings
-from inrvis.decoder.pairs import Latents, Side, StreamSource, networks_of, pixels_of
+from inrvis.decoder.implicit import ImplicitPictures
+from inrvis.decoder.pairs import PairPictures, pixels_of
 from inrvis.decoder.sessions import Device
 from inrvis.errors import ArrayNotFoundError, UsageError
-from inrvis.parameters import Cell, Parameter, find_cell, nearest_cell
+from inrvis.parameters import (
+    CIRCLE_DEG,
+    Cell,
+    CellTable,
+    Parameter,
+    find_cell,
+    goes_round,
+    nearest_cell,
+    number,
+)
 
-# Pairs whose latents stay: to show the second image of a pair costs its synthesis alone.
-_RECENT_PAIRS = 4
+
+@dataclass(frozen=True)
+class View:
+    """An image at chosen values of the parameters.
+
+    Attributes
+    ----------
+    pixels : ndarray
+        (height, width, 3 or 4) of uint8, or (height, width) of float32.
+    values : mapping of str to str or float
+        The values that are shown: texts of the table, and numbers between them.
+    interpolated : bool
+        Whether no image is stored there, so that a network made one up.
+    """
+
+    pixels: NDArray[Any]
+    values: Mapping[str, str | float]
+    interpolated: bool
 
 
 class Images:
@@ -47,12 +74,9 @@ class Images:
         self._stored = read_images(path, data)
         self.header: ImagesHeader = self._stored.header
         self.encoded_bytes = self._stored.encoded_bytes
-        self._networks = networks_of(self._stored, settings or SessionSettings(device))
-        self.device: Literal["cpu", "cuda"] = self._networks.device
-        tables = self._stored.tables
-        self._cells_of = cells_of_images(tables, self.header.images)
-        self._pairs = {image: pair for pair in tables.pairs for image in pair if image >= 0}
-        self._recent: OrderedDict[tuple[int, bool], Latents] = OrderedDict()
+        self._pictures = _pictures(self._stored, settings or SessionSettings(device))
+        self.device: Literal["cpu", "cuda"] = self._pictures.device
+        self._tables: dict[int, CellTable] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +91,7 @@ class Images:
 
     def close(self) -> None:
         """Let go of what is cached; the file itself is already closed."""
-        self._recent.clear()
+        self._pictures.close()
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -91,8 +115,13 @@ class Images:
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """Left and right image of each pair; the right one is -1 for an image alone."""
+        """Left and right image of each pair, which is -1 for an image alone; () without pairs."""
         return self._stored.tables.pairs
+
+    @property
+    def interpolates(self) -> bool:
+        """Whether `view` can show images between the stored ones."""
+        return self.header.codec.interpolates
 
     def kind(self, image: int) -> ImageKind:
         """Size and type of an image."""
@@ -119,19 +148,11 @@ class Images:
             If it decodes to other symbols than were written.
         """
         kind = self.kind(image)
-        left, _ = self._pairs[image]
-        channels = self._networks.picture(kind, self._latents(image), right=image != left)
-        codec = self.header.codec
-        pixels = pixels_of(kind, channels, codec.low, codec.high)
+        known = None
         if kind.mask:
-            # Both kinds of masks are of what is there: opaque pixels, and numbers.
             shape = (1, kind.height, kind.width)
             known = decode_mask(self._stored.masks[image], shape)[0]
-            if kind.mask == "alpha":
-                pixels[..., 3] = np.where(known, 255, 0)
-            else:
-                pixels[~known] = np.nan
-        return pixels
+        return self._finished(kind, self._pictures.channels(image), known)
 
     def image(self, column: str | None = None, **values: str | float) -> NDArray[Any]:
         """Decode the image at the given values of the parameters.
@@ -162,6 +183,76 @@ class Images:
         """Return the stored cell nearest to the given values; errors as in `nearest_cell`."""
         return nearest_cell(self.parameters, self.cells, numbers)
 
+    def view(self, column: str | None = None, **numbers: str | float) -> View:
+        """Show the image at the given values of the parameters, stored or not.
+
+        Parameters
+        ----------
+        column : str, optional
+            Which column of images; the first by default.
+        **numbers
+            Values by the parameters' names. Numbers beyond a parameter's range are moved into
+            it; what is not named is taken from the nearest stored cell.
+
+        Returns
+        -------
+        View
+            With `interpolated` where no image is stored there.
+
+        Raises
+        ------
+        UsageError
+            If a name is no parameter, or no image is stored there and the file's codec cannot
+            make one.
+        ArrayNotFoundError
+            If there is no such column, or a text is none of the table's.
+        """
+        position = self._column(column)
+        table = self._table(position)
+        nearest = table.nearest(numbers)
+        named = zip(self.parameters, nearest.values, strict=True)
+        values: dict[str, str | float] = {p.name: p.values[i] for p, i in named}
+        wanted: dict[str, float] = {}
+        stored = True
+        for parameter, index in zip(self.parameters, nearest.values, strict=True):
+            if parameter.numbers is None:
+                continue
+            own = parameter.numbers[index]
+            asked = number(str(numbers[parameter.name])) if parameter.name in numbers else own
+            wanted[parameter.name] = own if asked is None else _within(parameter, asked)
+            if not _same(parameter, own, wanted[parameter.name]):
+                values[parameter.name] = wanted[parameter.name]
+                stored = False
+        if stored:
+            return View(self.decode(nearest.images[position]), values, interpolated=False)
+        if not isinstance(self._pictures, ImplicitPictures):
+            raise UsageError(
+                f"{self.path} shows stored images alone, as its codec {self.header.codec.name} "
+                "does; take nearest(), or encode with e-nerv or hnerv"
+            )
+        channels = self._pictures.between(position, nearest, table.cells, wanted)
+        kind = self.kind(nearest.images[position])
+        known = channels[self.header.codec.colours] >= 0.5 if kind.mask else None
+        return View(self._finished(kind, channels, known), values, interpolated=True)
+
+    def _finished(
+        self, kind: ImageKind, channels: NDArray[np.float32], known: NDArray[np.bool_] | None
+    ) -> NDArray[Any]:
+        """Pixels of channels, and what is ``known`` of them: opaque pixels, or numbers."""
+        codec = self.header.codec
+        pixels = pixels_of(kind, channels, codec.low, codec.high)
+        if known is not None and kind.mask == "alpha":
+            pixels[..., 3] = np.where(known, 255, 0)
+        elif known is not None:
+            pixels[~known] = np.nan
+        return pixels
+
+    def _table(self, column: int) -> CellTable:
+        if column not in self._tables:
+            cells = [cell for cell in self.cells if cell.images[column] >= 0]
+            self._tables[column] = CellTable(self.parameters, cells)
+        return self._tables[column]
+
     def _column(self, name: str | None) -> int:
         if name is None:
             return 0
@@ -176,28 +267,25 @@ class Images:
             raise UsageError(f"{self.path} has images 0 to {self.count - 1}, and no {image}")
         return image
 
-    def _side(self, image: int) -> tuple[Side, StreamSource]:
-        codec = self.header.codec
-        source = StreamSource(self._stored.streams[image], image, exact=codec.exact)
-        cell = self.cells[int(self._cells_of[image])]
-        return Side(code_of(codec, self.parameters, cell), source), source
 
-    def _latents(self, image: int) -> Latents:
-        left, right = self._pairs[image]
-        want_right = image == right
-        for key in ((left, True), (left, want_right)):
-            if key in self._recent:
-                self._recent.move_to_end(key)
-                return self._recent[key]
-        left_side, left_source = self._side(left)
-        right_side, right_source = self._side(right) if right >= 0 else (None, None)
-        latents = self._networks.latents(
-            self._stored.kind(left), left_side, right_side, want_right=want_right
-        )
-        left_source.finish()
-        if right_source is not None and (want_right or self._networks.joint):
-            right_source.finish()
-        self._recent[left, want_right] = latents
-        if len(self._recent) > _RECENT_PAIRS:
-            self._recent.popitem(last=False)
-        return latents
+def _pictures(stored: StoredImages, settings: SessionSettings) -> PairPictures | ImplicitPictures:
+    codec = stored.header.codec
+    if isinstance(codec, CodecHeader):
+        return PairPictures(stored, codec, settings)
+    return ImplicitPictures(stored, codec, settings)
+
+
+def _within(parameter: Parameter, value: float) -> float:
+    """The number in the parameter's range that stands for ``value``."""
+    numbers = parameter.numbers or (value,)
+    if goes_round(parameter):
+        return min(numbers) + (value - min(numbers)) % CIRCLE_DEG
+    return min(max(value, min(numbers)), max(numbers))
+
+
+def _same(parameter: Parameter, first: float, second: float) -> bool:
+    close = math.isclose(first, second, rel_tol=1e-9, abs_tol=1e-12)
+    if not goes_round(parameter):
+        return close
+    turned = abs(first - second) % CIRCLE_DEG
+    return close or min(turned, CIRCLE_DEG - turned) < 1e-9

@@ -7,6 +7,7 @@ same tables because they are found by the same lines of code.
 from __future__ import annotations
 
 import zlib
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrvis.bitstream.latents import NUMBER_OF_SCALES, LatentDecoder, scales
-from inrvis.container.images_file import StoredImages
+from inrvis.container.images_file import StoredImages, cells_of_images
 from inrvis.container.images_header import (
     HYPER_STRIDE,
     LATENT_STRIDE,
@@ -22,6 +23,7 @@ from inrvis.container.images_header import (
     CodecHeader,
     ImageKind,
 )
+from inrvis.decoder.codes import code_of
 from inrvis.decoder.image_graphs import Array, RoleGraph, SessionSettings
 from inrvis.errors import ChecksumError, FormatError
 
@@ -32,6 +34,8 @@ MOST_SEEN = 255
 _MOST_MEAN = 1 << 20
 # The least scale that networks on floats can ask for.
 LEAST_SCALE = 0.1
+# Pairs whose latents stay: to show the second image of a pair costs its synthesis alone.
+_RECENT_PAIRS = 4
 
 
 class Source(Protocol):
@@ -225,9 +229,63 @@ def _table_edges() -> NDArray[np.float64]:
     return np.asarray(np.sqrt(known[:-1] * known[1:]))
 
 
-def networks_of(stored: StoredImages, settings: SessionSettings | None = None) -> PairNetworks:
-    """Networks of a file."""
-    return PairNetworks(stored.header.codec, stored.graphs, dict(stored.weights), settings)
+class PairPictures:
+    """Pictures of a file whose images are coded in pairs.
+
+    Parameters
+    ----------
+    stored : StoredImages
+        The file.
+    codec : CodecHeader
+        Its codec.
+    settings : SessionSettings
+        How to run its networks.
+    """
+
+    def __init__(self, stored: StoredImages, codec: CodecHeader, settings: SessionSettings) -> None:
+        self._stored, self._codec = stored, codec
+        self._networks = PairNetworks(codec, stored.graphs, dict(stored.weights), settings)
+        self.device = self._networks.device
+        self._cells_of = cells_of_images(stored.tables, stored.header.images)
+        self._pairs = {image: pair for pair in stored.tables.pairs for image in pair if image >= 0}
+        self._recent: OrderedDict[tuple[int, bool], Latents] = OrderedDict()
+
+    def channels(self, image: int) -> Array:
+        """Channels of an image, (channels, height, width), nominally 0 … 1."""
+        left, _ = self._pairs[image]
+        kind = self._stored.kind(image)
+        return self._networks.picture(kind, self.latents(image), right=image != left)
+
+    def latents(self, image: int) -> Latents:
+        """Latents of an image's pair; those of its partner only where it depends on them."""
+        left, right = self._pairs[image]
+        want_right = image == right
+        for key in ((left, True), (left, want_right)):
+            if key in self._recent:
+                self._recent.move_to_end(key)
+                return self._recent[key]
+        left_side, left_source = self._side(left)
+        right_side, right_source = self._side(right) if right >= 0 else (None, None)
+        latents = self._networks.latents(
+            self._stored.kind(left), left_side, right_side, want_right=want_right
+        )
+        left_source.finish()
+        if right_source is not None and (want_right or self._networks.joint):
+            right_source.finish()
+        self._recent[left, want_right] = latents
+        if len(self._recent) > _RECENT_PAIRS:
+            self._recent.popitem(last=False)
+        return latents
+
+    def close(self) -> None:
+        """Let go of what is cached."""
+        self._recent.clear()
+
+    def _side(self, image: int) -> tuple[Side, StreamSource]:
+        stored = self._stored
+        source = StreamSource(stored.streams[image], image, exact=self._codec.exact)
+        cell = stored.tables.cells[int(self._cells_of[image])]
+        return Side(code_of(self._codec, stored.header.parameters, cell), source), source
 
 
 def pixels_of(kind: ImageKind, channels: Array, low: float, high: float) -> NDArray[Any]:

@@ -76,7 +76,7 @@ def main() -> None:
     pictures = {}
     with Images("golden", "cpu", data=data) as images:
         for left, right in encoder.pairs:
-            latents = images._latents(right if right >= 0 else left)
+            latents = images._pictures.latents(right if right >= 0 else left)
             for image, y in ((left, latents.left), (right, latents.right)):
                 if image >= 0:
                     side = torch.from_numpy(y).double()

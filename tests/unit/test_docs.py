@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 
 from inrvis.bitstream import IntegerDecoder, IntegerEncoder, counts, reach, tables
-from inrvis.container import graphs, header, image_graphs, images_header, sections, series_file
+from inrvis.container import (
+    graphs,
+    header,
+    image_graphs,
+    images_header,
+    implicit_header,
+    sections,
+    series_file,
+)
 from inrvis.container.header import (
     ArrayHeader,
     BoxesHeader,
@@ -59,7 +67,8 @@ def keys(value: Any, where: str = "") -> set[str]:
 
 def test_limits() -> None:
     stated = {m[1]: int(m[2]) for m in re.finditer(r"\| `(MAX_\w+)` \| (\d+) (?=\|)", FORMAT)}
-    modules = (graphs, header, image_graphs, images_header, sections, series_file, tables)
+    images = (image_graphs, images_header, implicit_header)
+    modules = (graphs, header, *images, sections, series_file, tables)
     real = {
         name: value
         for module in modules

@@ -20,7 +20,7 @@ from inrvis.parameters import Cell, Parameter
 pytestmark = pytest.mark.decode_only
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
-SECTION = TEXT[TEXT.index("## 18. Images") :]
+SECTION = TEXT[TEXT.index("## 18. Images") : TEXT.index("## 19. Images of one network")]
 
 
 def rows(first_heading: str) -> list[list[str]]:

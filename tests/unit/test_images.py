@@ -219,9 +219,10 @@ def test_a_left_image_needs_its_own_stream_alone(
         left, right = images.pairs[0]
         expected = images.decode(left)
     with Images(path) as images:
-        streams = list(images._stored.streams)
+        pictures = images._pictures
+        streams = list(pictures._stored.streams)
         streams[right] = b"\0" * 8
-        images._stored = replace(images._stored, streams=tuple(streams))
+        pictures._stored = replace(pictures._stored, streams=tuple(streams))
         np.testing.assert_array_equal(images.decode(left), expected)
         with pytest.raises(ChecksumError, match=f"image {right} is damaged"):
             images.decode(right)
@@ -231,8 +232,8 @@ def symbols(path: Path, settings: SessionSettings) -> list[int]:
     """Return checksums of all latents."""
     with Images(path, settings=settings) as images:
         return [
-            zlib.crc32(images._latents(number).left.tobytes())
-            ^ zlib.crc32(images._latents(number).right.tobytes())
+            zlib.crc32(images._pictures.latents(number).left.tobytes())
+            ^ zlib.crc32(images._pictures.latents(number).right.tobytes())
             for number in range(images.count)
         ]
 
@@ -303,7 +304,7 @@ def test_entropy_networks_are_those_of_integer_arithmetic(
         return run
 
     with Images(path, settings=SessionSettings("cpu")) as images:
-        networks = images._networks
+        networks = images._pictures._networks
         for role, graph in networks._roles.items():
             if not role.startswith("synthesis"):
                 networks._roles[role] = checked(networks, role, graph)
@@ -317,7 +318,7 @@ def test_other_probabilities_are_found_out(paper: Path) -> None:
     with Images(paper) as images:
         expected = [images.decode(i) for i in range(images.count)]
         images.close()
-        images._networks._edges = images._networks._edges * 1.05
+        images._pictures._networks._edges = images._pictures._networks._edges * 1.05
         refused = []
         for number in range(images.count):
             try:
