@@ -102,23 +102,21 @@ def compare_profiles(
     """Paper's profile, its training watched, then the default one in as many bytes."""
     assembly = Assembly(image, normalise(image), {"seed": seed})
     original = sum(array.nbytes for array in image.arrays.values())
-    taken: dict[str, Any] = {}
+    sizes: list[int] = []
 
     def look(found: dict[str, Any]) -> None:
-        taken[f"paper, {found['steps']} steps"] = found
-        _say(f"{ratio}: paper", found)
-        keep({str(ratio): taken})
+        sizes.append(found["encoded_bytes"])
+        if found["steps"]:
+            _say(f"{ratio}: paper", found)
+            keep({str(ratio): {f"paper, {found['steps']} steps": found}})
 
     train_as_published(
         assembly, original // ratio, look, steps=steps, seed=seed, fractions=_SNAPSHOTS
     )
-    size = max(found["encoded_bytes"] for found in taken.values())
     for budget in seconds:
-        taken[f"default, {budget:g} s"] = found = encode(
-            assembly, SciSettings(), size, budget, seed
-        )
+        found = encode(assembly, SciSettings(), max(sizes), budget, seed)
         _say(f"{ratio}: default", found)
-        keep({str(ratio): taken})
+        keep({str(ratio): {f"default, {budget:g} s": found}})
 
 
 def compare_seams(image: Image, keep: Keep, *, ratio: float, seconds: float, seed: int) -> None:
@@ -178,7 +176,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--profiles", action="store_true")
     parser.add_argument("--ratios", type=int, nargs="+", default=_PROFILE_RATIOS)
-    parser.add_argument("--steps", type=int, default=_PAPER_STEPS, help="of the paper's profile")
+    parser.add_argument(
+        "--steps", type=int, default=_PAPER_STEPS, help="of the paper's profile; 0 for none"
+    )
     parser.add_argument("--seams", action="store_true", help="overlap or filter")
     parser.add_argument("--out", default="sci_ablation")
     arguments = parser.parse_args()

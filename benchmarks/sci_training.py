@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -117,7 +117,7 @@ def train_as_published(
     data = TrainingData(normalised.values, device, torch.Generator(device).manual_seed(seed))
     model = plan_sci(settings, normalised, weight_bytes // 4, data, generator)
     long = planned_steps(model, training)
-    training = replace(training, seconds=_LONG * steps / long)
+    training = replace(training, seconds=_LONG * max(1, steps) / long)
     encoder = VolumeEncoder(assembly, settings, device="cpu")
     waiting = [round(fraction * steps) for fraction in fractions]
     start = time.process_time()
@@ -135,7 +135,8 @@ def train_as_published(
             show()
 
     trainer = Trainer(model, training, 20 * math.log10(2), watch)
-    trainer.train(8.0 * weight_bytes, generator)
+    if steps:
+        trainer.train(8.0 * weight_bytes, generator)
     show()
 
 
@@ -155,7 +156,7 @@ def record(encoded: Encoded, steps: int, seconds: float) -> Record:
     }
 
 
-def add_results(out: str, place: Sequence[str], settings: Record, runs: Record) -> None:
+def add_results(out: str, place: Sequence[str], settings: Record, runs: Mapping[str, Any]) -> None:
     """Add runs to the results of a file, which another process may add to as well."""
     file = ROOT / "benchmarks" / "results" / f"{out}.json"
     results = json.loads(file.read_text())["results"] if file.exists() else {}
