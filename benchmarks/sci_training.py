@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -61,9 +60,10 @@ def cropped(image: Image, side: int | None) -> Image:
 
 
 def train_for(build: Build, voxels: int, file_bytes: int, seconds: float) -> Run:
-    """Train for about ``seconds`` of CPU time a network that is quantised to ``file_bytes``.
+    """Train for ``seconds`` of a quiet core a network that is quantised to ``file_bytes``.
 
-    A first, short training tells what a step costs; it is not counted.
+    A first, short training tells what a step costs; it is not counted. On a busy machine the CPU
+    seconds are more.
     """
     batch = min(_LARGEST_BATCH, max(_SMALLEST_BATCH, voxels // _SHARE))
     training = TrainingSettings(seconds=_NEXT_TO_NOTHING, batch=batch)
@@ -80,9 +80,12 @@ def train_for(build: Build, voxels: int, file_bytes: int, seconds: float) -> Run
 
 
 def _seconds_a_step(times: Sequence[tuple[str, float]], plain_part: float) -> float:
-    """Seconds of the median step, of those with and without a quantiser in their proportion."""
+    """Seconds of the fastest steps with and without a quantiser, in their proportion.
+
+    Other work on the machine slows steps down, even in CPU time, and some steps adjust the rate.
+    """
     found = {
-        stage: median(
+        stage: min(
             now - before for (was, before), (is_, now) in pairwise(times) if was == is_ == stage
         )
         for stage in ("train", "quantise")
