@@ -271,11 +271,11 @@ def encode(
         )
     if target is None:
         raise UsageError("say what the file is to reach: a Ratio, BitRate, Psnr or MaxError")
-    from inrvis.encoder.images.settings import ExactSettings, PaperSettings
+    from inrvis.encoder.images.settings import ImageCodec
     from inrvis.encoder.rate_control import encode_to_target
     from inrvis.encoder.settings import training_settings
 
-    if isinstance(model, ExactSettings | PaperSettings):
+    if isinstance(model, ImageCodec):
         raise UsageError("codecs of images encode databases of images, and no volumes")
     from inrvis.encoder.start import start_from
 
@@ -344,7 +344,7 @@ def encode_images(
         A Cinema database (specification D), or one in memory.
     path : path
         The file to write.
-    codec : ExactSettings or PaperSettings, optional
+    codec : ExactSettings, PaperSettings or NervSettings, optional
         What to train (`inrvis.encoder.images.settings`); by default the exact codec in the size
         that suits the database.
     training : ImageTraining, optional
@@ -393,21 +393,23 @@ def encode_images(
 
 def _encode_images(source: Any, path: str | os.PathLike[str], **options: Any) -> ImagesReport:
     """Encode a database with the options of `encode`."""
-    from inrvis.encoder.images.settings import ExactSettings, PaperSettings, image_training
+    from inrvis.encoder.images.settings import ImageCodec, image_training
 
+    codec = None if options["model"] == "auto" else options["model"]
     if options["target"] is not None:
         raise UsageError(
-            "a database of images takes no target: choose the quality by the trade-off of its "
-            "training (inrvis.encode_images)"
+            "a database of images takes no target here: choose the quality by the trade-off of its "
+            "training (inrvis.encode_images), or the size by NervSettings(target=...)"
         )
-    codec = options["model"]
-    if codec != "auto" and not isinstance(codec, ExactSettings | PaperSettings):
-        raise UsageError("a database of images takes ExactSettings or PaperSettings for a model")
+    if codec is not None and not isinstance(codec, ImageCodec):
+        raise UsageError(
+            "a database of images takes ExactSettings, PaperSettings or NervSettings for a model"
+        )
     return encode_images(
         source,
         path,
-        codec=None if codec == "auto" else codec,
-        training=image_training(options["preset"], options["time_budget"]),
+        codec=codec,
+        training=image_training(options["preset"], options["time_budget"], codec),
         device=options["device"],
         seed=options["seed"],
         columns=options["arrays"],

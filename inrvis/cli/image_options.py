@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from inrvis.api import encode_images
 from inrvis.cli.output import ProgressBar, lines, to_json
 from inrvis.errors import UsageError
 from inrvis.sources.cinema import is_database
+from inrvis.targets import BitRate, Ratio
 
 
 def add_image_options(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +27,11 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--codec",
-        choices=("exact", "fcnr", "jct-only", "pe-only", "ecsic"),
+        choices=("exact", "fcnr", "jct-only", "pe-only", "ecsic", "e-nerv", "hnerv"),
         default="exact",
-        help="exact decodes alike everywhere; the others are the paper's networks and ablations",
+        help="exact decodes alike everywhere; fcnr to ecsic are the paper's networks and "
+        "ablations; e-nerv and hnerv are one network for all images, of the size that --ratio or "
+        "--bpv asks for, and show views between the stored ones",
     )
     group.add_argument(
         "--size", choices=("auto", "small", "medium", "large"), default="auto", help="of exact"
@@ -42,6 +46,15 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--every-view", type=int, metavar="K", help="train on every K-th view")
     group.add_argument("--every-time", type=int, metavar="K", help="train on every K-th time")
+    group.add_argument(
+        "--foreground",
+        type=float,
+        metavar="W",
+        help="of e-nerv and hnerv: what the foreground counts in the loss, the background being 1",
+    )
+    group.add_argument(
+        "--embedding", type=int, metavar="E", help="of hnerv: channels of an image's embedding, 8"
+    )
     group.add_argument("--steps", type=int, metavar="K", help="steps in place of a time")
     group.add_argument(
         "--force", action="store_true", help="encode even where single images would be smaller"
@@ -55,18 +68,10 @@ def is_image_database(arguments: argparse.Namespace) -> bool:
 
 def run_images(arguments: argparse.Namespace) -> int:
     """Encode and print the report."""
-    if any(v is not None for v in (arguments.ratio, arguments.psnr, arguments.bpv)) or (
-        arguments.max_error is not None
-    ):
-        raise UsageError(
-            "a database of images has no --ratio, --psnr, --bpv or --max-error: choose the "
-            "quality by --trade-off"
-        )
     from inrvis.encoder.images.settings import image_training
 
-    training = image_training(
-        arguments.preset, arguments.time_budget, published=arguments.codec != "exact"
-    )
+    codec = _codec(arguments)
+    training = image_training(arguments.preset, arguments.time_budget, codec)
     given = {
         "trade_off": arguments.trade_off,
         "every_view": arguments.every_view,
@@ -82,7 +87,7 @@ def run_images(arguments: argparse.Namespace) -> int:
         report = encode_images(
             arguments.inputs[0],
             arguments.output,
-            codec=_codec(arguments),
+            codec=codec,
             training=training,
             device=arguments.device,
             seed=arguments.seed,
@@ -103,8 +108,37 @@ def run_images(arguments: argparse.Namespace) -> int:
 def _codec(arguments: argparse.Namespace) -> Any:
     from inrvis.encoder.images.settings import EXACT_SIZES, PaperSettings
 
+    if arguments.codec in ("e-nerv", "hnerv"):
+        return _network(arguments)
+    quality = (arguments.ratio, arguments.bpv, arguments.psnr, arguments.max_error)
+    if any(value is not None for value in quality):
+        raise UsageError(
+            f"the codec {arguments.codec} has no --ratio, --psnr, --bpv or --max-error: choose the "
+            "quality by --trade-off"
+        )
+    _refuse(arguments, ("foreground", "embedding"))
     if arguments.codec == "exact":
         return None if arguments.size == "auto" else EXACT_SIZES[arguments.size]
     settings = PaperSettings.named(arguments.codec)
     given = {"channels": arguments.channels, "latents": arguments.latents}
     return replace(settings, **{k: v for k, v in given.items() if v is not None})
+
+
+def _network(arguments: argparse.Namespace) -> Any:
+    from inrvis.encoder.images.settings import NervSettings
+
+    _refuse(arguments, ("trade_off", "psnr", "max_error", "channels", "latents"))
+    settings = NervSettings(arguments.codec)
+    if arguments.ratio is not None:
+        settings = replace(settings, target=Ratio(arguments.ratio))
+    if arguments.bpv is not None:
+        settings = replace(settings, target=BitRate(arguments.bpv))
+    given = {"foreground": arguments.foreground, "embedding": arguments.embedding}
+    return replace(settings, **{k: v for k, v in given.items() if v is not None})
+
+
+def _refuse(arguments: argparse.Namespace, names: Sequence[str]) -> None:
+    for name in names:
+        if getattr(arguments, name) is not None:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"the codec {arguments.codec} has no {option}; leave it out")

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from inrvis.container.images_file import read_images
+from inrvis.container.images_header import CodecHeader
+from inrvis.container.implicit_header import ImplicitHeader
 from inrvis.container.sections import FORMAT_VERSION
 from inrvis.metrics import compression_ratio
 
@@ -27,7 +29,8 @@ def image_facts(path: Path) -> dict[str, Any]:
         "pairs": sum(right >= 0 for _, right in tables.pairs),
         "sizes": [[k.width, k.height, k.channels, k.dtype] for k in header.kinds],
         "model": header.codec.name,
-        "arithmetic": "integer" if header.codec.exact else "float",
+        "arithmetic": _arithmetic(header.codec),
+        "between_stored": "interpolated" if header.codec.interpolates else "nearest",
         "parameters": header.codec.parameters,
         "encoded_bytes": stored.encoded_bytes,
         "original_bytes": original_bytes,
@@ -36,6 +39,13 @@ def image_facts(path: Path) -> dict[str, Any]:
         **header.metrics,
         "encoding": dict(header.encoding),
     }
+
+
+def _arithmetic(codec: CodecHeader | ImplicitHeader) -> str:
+    """Arithmetic of the networks that pick probabilities; one that gives images picks none."""
+    if not isinstance(codec, CodecHeader):
+        return "none"
+    return "integer" if codec.exact else "float"
 
 
 def image_rows(facts: dict[str, Any]) -> dict[str, Any]:
@@ -47,5 +57,9 @@ def image_rows(facts: dict[str, Any]) -> dict[str, Any]:
     )
     rows["columns"] = ", ".join(facts["columns"])
     rows["sizes"] = "; ".join(f"{w}x{h}, {c} x {t}" for w, h, c, t in facts["sizes"])
+    rows["between_stored"] = {
+        "interpolated": "interpolated by the network, and said so",
+        "nearest": "the nearest stored image",
+    }[facts["between_stored"]]
     rows["encoding"] = ", ".join(f"{k} {v}" for k, v in facts["encoding"].items())
     return rows

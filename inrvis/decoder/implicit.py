@@ -71,9 +71,7 @@ def embedding_shape(header: ImplicitHeader, kind: ImageKind) -> tuple[int, int, 
     return 1, channels, height // header.stride, width // header.stride
 
 
-def embedding_tables(
-    embedding: EmbeddingHeader, shape: tuple[int, int, int, int]
-) -> NDArray[np.int64]:
+def embedding_tables(embedding: EmbeddingHeader, shape: tuple[int, ...]) -> NDArray[np.int64]:
     """Number of the table of each integer of an embedding."""
     tables = np.array(embedding.tables, dtype=np.int64)
     return np.ascontiguousarray(np.broadcast_to(tables[None, :, None, None], shape))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from inrvis.decoder.images import Images
-from inrvis.encoder.images.encoder import ImageEncoder
+from inrvis.encoder.images.pair_encoder import PairEncoder
 from inrvis.encoder.images.ops import TorchOps
 from inrvis.encoder.images.settings import ExactSettings, ImageTraining
 from inrvis.parameters import Cell, Parameter
@@ -57,7 +57,7 @@ def main() -> None:
     """Write the file and its reference."""
     torch.set_num_threads(1)
     training = ImageTraining(steps=250, batch=4, crop=32, rate=3e-3, trade_off=0.02)
-    encoder = ImageEncoder(database(), ExactSettings(8, 6, 4, 8, 16), training, device="cpu")
+    encoder = PairEncoder(database(), ExactSettings(8, 6, 4, 8, 16), training, device="cpu")
     model = encoder.make_model()
     trainer = encoder.trainer(model)
     trainer.train()

@@ -20,7 +20,7 @@ from inrvis.container.images_file import read_images
 from inrvis.decoder.image_graphs import SessionSettings
 from inrvis.decoder.images import Images
 from inrvis.encoder.images.encode import encode_images
-from inrvis.encoder.images.encoder import ImageEncoder
+from inrvis.encoder.images.pair_encoder import PairEncoder
 from inrvis.encoder.images.model import Batch, laplace_bits
 from inrvis.encoder.images.ops import TorchOps
 from inrvis.encoder.images.pairing import groups_of, pairs_of
@@ -96,7 +96,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ImageDatabase,
     return path, source, report
 
 
-def lively(encoder: ImageEncoder) -> Any:
+def lively(encoder: PairEncoder) -> Any:
     """Return an untrained model whose latents are about as large as it expects."""
     model = encoder.make_model()
     batch = [torch.from_numpy(encoder.pictures.channels(i)[None]) for i in range(2)]
@@ -121,7 +121,7 @@ def lively(encoder: ImageEncoder) -> Any:
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("images") / "paper.inr"
-    encoder = ImageEncoder(database(), SMALL_PAPER, ImageTraining.paper(), device="cpu")
+    encoder = PairEncoder(database(), SMALL_PAPER, ImageTraining.paper(), device="cpu")
     model = lively(encoder)
     trainer = encoder.trainer(model)
     trainer.quantise()
@@ -414,7 +414,7 @@ def test_streams_take_the_bits_that_the_model_says(codec: Any) -> None:
         (Cell((0,), (0,)), Cell((1,), (1,))),
         images,
     )
-    encoder = ImageEncoder(source, codec, BRIEF, device="cpu", seed=4)
+    encoder = PairEncoder(source, codec, BRIEF, device="cpu", seed=4)
     model = lively(encoder)
     trainer = encoder.trainer(model)
     exported = encoder.export(trainer)
@@ -496,7 +496,7 @@ class StopError(Exception):
 def test_training_goes_on_where_it_was_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from inrvis.encoder.images import training as module
+    from inrvis.encoder.images import trainer as module
 
     monkeypatch.setattr(module, "_SAVE_SECONDS", -1.0)  # after every step
     source = database()
@@ -551,11 +551,11 @@ def test_size_is_what_the_database_can_pay_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small, medium, large = EXACT_SIZES.values()
-    encoder = ImageEncoder(database(), None, BRIEF, device="cpu")
+    encoder = PairEncoder(database(), None, BRIEF, device="cpu")
     assert affordable(encoder) == [small]
     assert choose_size(encoder, tmp_path / "x.inr", 1e9) == small
     pixels = property(lambda _: 100_000_000)
-    monkeypatch.setattr(ImageEncoder, "total_pixels", pixels)
+    monkeypatch.setattr(PairEncoder, "total_pixels", pixels)
     assert affordable(encoder) == [small, medium]
     # An interrupted training goes on in its size, without new trials.
     encoder.use(medium)
@@ -563,7 +563,7 @@ def test_size_is_what_the_database_can_pay_for(
     np.savez(kept.path, fingerprint=np.array(kept.fingerprint))
     assert choose_size(encoder, tmp_path / "x.inr", 1e9) == medium
     pixels = property(lambda _: 10**10)
-    monkeypatch.setattr(ImageEncoder, "total_pixels", pixels)
+    monkeypatch.setattr(PairEncoder, "total_pixels", pixels)
     assert affordable(encoder) == [small, medium, large]
 
 

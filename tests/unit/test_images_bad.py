@@ -14,10 +14,9 @@ from onnx import TensorProto, helper
 
 from inrvis.container.image_graphs import CheckedGraph
 from inrvis.container.images_header import ROLES
-from inrvis.container.sections import deflate, file_image, inflate, read_sections
-from inrvis.container.volume_file import join, split
+from inrvis.container.sections import deflate, file_image, inflate, join, read_sections, split
 from inrvis.decoder.images import Images
-from inrvis.encoder.images.encoder import ImageEncoder
+from inrvis.encoder.images.pair_encoder import PairEncoder
 from inrvis.encoder.images.settings import ExactSettings, ImageTraining
 from inrvis.errors import ChecksumError, FormatError, GraphError, LimitError
 from inrvis.parameters import Cell, Parameter
@@ -41,7 +40,7 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         tuple(Cell((k,), (k,)) for k in range(3)),
         tuple(images),
     )
-    encoder = ImageEncoder(source, ExactSettings(8, 6, 4, 8, 8), ImageTraining(), device="cpu")
+    encoder = PairEncoder(source, ExactSettings(8, 6, 4, 8, 8), ImageTraining(), device="cpu")
     model = encoder.make_model()
     exported = encoder.export(encoder.trainer(model))
     path = tmp_path_factory.mktemp("images") / "sound.inr"

@@ -7,15 +7,18 @@ import time
 from pathlib import Path
 
 from inrvis.container.sections import write_file
-from inrvis.encoder.images.encoder import ImageEncoder
+from inrvis.encoder.images.base import DatabaseEncoder
+from inrvis.encoder.images.implicit_encoder import ImplicitEncoder
+from inrvis.encoder.images.pair_encoder import PairEncoder
 from inrvis.encoder.images.report import ImagesReport
-from inrvis.encoder.images.settings import ImageCodec, ImageTraining
-from inrvis.encoder.images.size import choose_size
+from inrvis.encoder.images.settings import (
+    ImageCodec,
+    ImageTraining,
+    NervSettings,
+    image_training,
+)
 from inrvis.encoder.training import Report
 from inrvis.sources.database import ImageDatabase
-
-# Part of a time budget that is the training's, however long the coding of all images takes.
-_LEAST_TRAINING = 0.3
 
 
 def encode_images(
@@ -37,7 +40,7 @@ def encode_images(
         The images.
     path : path
         The file to write. While the training lasts, a checkpoint lies beside it.
-    codec : PaperSettings or ExactSettings, optional
+    codec : ExactSettings, PaperSettings or NervSettings, optional
         What to train; the default codec by default.
     training : ImageTraining, optional
         For how long, and how.
@@ -66,47 +69,40 @@ def encode_images(
     """
     start = time.perf_counter()
     output = Path(path)
-    settings = training or ImageTraining()
-    encoder = ImageEncoder(database, codec, settings, device=device, seed=seed, report=report)
+    settings = training or image_training(codec=codec)
+    encoder: DatabaseEncoder
+    if isinstance(codec, NervSettings):
+        encoder = ImplicitEncoder(
+            database, codec, settings, device=device, seed=seed, report=report
+        )
+    else:
+        encoder = PairEncoder(database, codec, settings, device=device, seed=seed, report=report)
     if not force:
-        encoder.require_gain(encoder.make_model())
-    if codec is None and not settings.steps:
-        encoder.use(choose_size(encoder, output, settings.seconds))
-    model = encoder.make_model()
-    checkpoint = encoder.checkpoint(output)
-    seconds = settings.seconds
-    if not settings.steps:
-        reserve = encoder.coding_seconds(model) + time.perf_counter() - start
-        seconds = max(seconds - reserve, _LEAST_TRAINING * seconds)
-    trainer = encoder.trainer(model, seconds)
-    trainer.train(checkpoint)
-    encoder.note(trainer.psnr_db)
-    exported = encoder.export(trainer)
-    coded = encoder.code(model, exported)
-    measured = encoder.measure(encoder.pack(exported, coded, {}, trainer.steps))
-    data = encoder.pack(exported, coded, measured.stored(), trainer.steps)
-    write_file(output, data)
-    checkpoint.path.unlink(missing_ok=True)
+        encoder.require_gain()
+    encoded = encoder.encode(output, time.perf_counter() - start)
+    write_file(output, encoded.data)
+    encoder.checkpoint(output).path.unlink(missing_ok=True)
+    measured, exported = encoded.measured, encoded.exported
     compared = encoder.stills_at(measured.psnr_db)
-    original = sum(kind.nbytes for kind in encoder.pictures.facts.kinds)
+    size = len(encoded.data)
     return ImagesReport(
         psnr_db=measured.psnr_db,
         worst_psnr_db=measured.worst_psnr_db,
         max_abs_error=measured.max_abs_error,
-        bits_per_pixel=8 * len(data) / encoder.total_pixels,
-        compression_ratio=original / len(data),
-        encoded_bytes=len(data),
-        original_bytes=original,
+        bits_per_pixel=8 * size / encoder.total_pixels,
+        compression_ratio=encoder.original_bytes / size,
+        encoded_bytes=size,
+        original_bytes=encoder.original_bytes,
         weight_bytes=exported.weight_bytes,
-        stream_bytes=sum(map(len, coded.records)),
+        stream_bytes=sum(map(len, encoded.streams)),
         images=len(encoder.pictures),
-        pairs=sum(right >= 0 for _, right in encoder.pairs),
+        pairs=encoded.pairs,
         model=exported.header.name,
         parameters=exported.header.parameters,
-        steps=trainer.steps,
+        steps=encoded.steps,
         encode_seconds=time.perf_counter() - start,
         decode_seconds=measured.decode_seconds,
-        device=str(trainer.device),
+        device=str(encoder.device),
         stills=compared.describe(),
         stills_bytes=compared.total_bytes,
     )

@@ -14,6 +14,7 @@ from inrvis.container.images_header import ROLES, CodecHeader
 from inrvis.container.weights import pack_tensors, unpack_tensors
 from inrvis.decoder.image_graphs import Array, SessionSettings
 from inrvis.decoder.pairs import PairNetworks
+from inrvis.encoder.images.base import ExportedCodec
 from inrvis.encoder.images.model import PairModel
 from inrvis.encoder.images.ops import (
     ACTIVATION_UNIT,
@@ -27,17 +28,10 @@ from inrvis.errors import UsageError
 
 
 @dataclass(frozen=True)
-class ExportedCodec:
-    """A codec as a file takes it."""
+class ExportedPairs(ExportedCodec):
+    """A codec for pairs as a file takes it."""
 
     header: CodecHeader
-    graphs: tuple[bytes, ...]
-    integers: Mapping[str, NDArray[np.int64]]
-
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of the coded weights."""
-        return len(pack_tensors(self.header.tensors, self.integers))
 
     def networks(self, settings: SessionSettings) -> PairNetworks:
         """Networks as a decoder has them, with weights as they come out of the file."""
@@ -54,7 +48,7 @@ def export(
     code_levels: int,
     codes: Sequence[tuple[float, float]],
     limits: tuple[float, float],
-) -> ExportedCodec:
+) -> ExportedPairs:
     """Write the graphs of a model and round its weights.
 
     Parameters
@@ -105,7 +99,7 @@ def export(
         graphs=numbers,
         tensors=tuple(headers),
     )
-    return ExportedCodec(header, tuple(graphs), integers)
+    return ExportedPairs(header, tuple(graphs), integers)
 
 
 def role_graph(model: PairModel, role: str) -> tuple[bytes, list[str]]:

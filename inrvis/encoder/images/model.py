@@ -1,4 +1,4 @@
-"""A codec for pairs of images while it is trained: rates and reconstructions, differentiable."""
+"""Codecs of images while they are trained; for pairs rates and reconstructions, differentiable."""
 
 from __future__ import annotations
 
@@ -38,7 +38,27 @@ class Outcome:
     right: Tensor
 
 
-class PairModel(nn.Module, ABC):
+class ImageModel(nn.Module):
+    """Networks of a codec of images.
+
+    Attributes
+    ----------
+    stored, analysing : nn.ParameterDict
+        Weights that decoding needs, and those of the encoder alone.
+    integer_names, fast_names : frozenset of str
+        Stored tensors that are rounded to integers as they are, and those whose steps are to be
+        longer, by `FAST`.
+    """
+
+    integer_names: frozenset[str] = frozenset()
+    fast_names: frozenset[str] = frozenset()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stored, self.analysing = nn.ParameterDict(), nn.ParameterDict()
+
+
+class PairModel(ImageModel, ABC):
     """Networks of a codec for pairs.
 
     The roles below are written once, for `Ops`: run by torch in training, written as graphs for
@@ -60,17 +80,11 @@ class PairModel(nn.Module, ABC):
     latents: int
     hyperlatents: int
     features: int
-    # Names of the stored tensors that are rounded to integers as they are.
-    integer_names: frozenset[str] = frozenset()
-    # Names of the stored tensors whose steps are to be longer, by `FAST`.
-    fast_names: frozenset[str] = frozenset()
 
     def __init__(self, channels: int, code_size: int, generator: torch.Generator) -> None:
         super().__init__()
         self.channels, self.code_size = channels, code_size
         self._generator, self._noisy = generator, True
-        # Two dictionaries: what decoding needs, and the analysis.
-        self.stored, self.analysing = nn.ParameterDict(), nn.ParameterDict()
 
     def make_weights(self) -> None:
         """Make all weights, by one run on two tiny images."""

@@ -64,7 +64,15 @@ class Ops(ABC):
 
     @abstractmethod
     def add(self, x: Any, y: Any) -> Any:
-        """Sum of equal shapes."""
+        """Sum, broadcast."""
+
+    @abstractmethod
+    def multiply(self, x: Any, y: Any) -> Any:
+        """Product of elements, broadcast."""
+
+    @abstractmethod
+    def swish(self, x: Any) -> Any:
+        """Product with the own sigmoid, also called SiLU."""
 
     @abstractmethod
     def concat(self, parts: Sequence[Any]) -> Any:
@@ -191,6 +199,14 @@ class TorchOps(Ops):
         return x + y
 
     @override
+    def multiply(self, x: Tensor, y: Tensor) -> Tensor:
+        return x * y
+
+    @override
+    def swish(self, x: Tensor) -> Tensor:
+        return functional.silu(x)
+
+    @override
     def concat(self, parts: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(parts), dim=1)
 
@@ -313,6 +329,14 @@ class OnnxOps(Ops):
     @override
     def add(self, x: str, y: str) -> str:
         return self._node("Add", [x, y])
+
+    @override
+    def multiply(self, x: str, y: str) -> str:
+        return self._node("Mul", [x, y])
+
+    @override
+    def swish(self, x: str) -> str:
+        return self.multiply(x, self._node("Sigmoid", [x]))
 
     @override
     def concat(self, parts: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrvis.container.images_header import (
+    HYPER_STRIDE,
     MAX_IMAGE_PIXELS,
     MAX_IMAGE_SIDE,
     ImageKind,
@@ -112,7 +113,9 @@ class Pictures:
         known = pixels[..., 3] == 255 if kind == "alpha" else ~np.isnan(pixels)
         return np.asarray(known[None])
 
-    def channels(self, image: int, window: tuple[slice, slice] | None = None) -> NDArray[Any]:
+    def channels(
+        self, image: int, window: tuple[slice, slice] | None = None, stride: int = HYPER_STRIDE
+    ) -> NDArray[Any]:
         """Channels from 0 to 1, (channels, height, width) of float32.
 
         Parameters
@@ -121,7 +124,9 @@ class Pictures:
             Its number.
         window : tuple of slice, optional
             Part to be cut out; by default the whole image, its edges repeated to a multiple
-            of 32.
+            of ``stride``.
+        stride : int
+            What the size becomes a multiple of.
         """
         kind, facts = self.facts.kinds[image], self.facts
         pixels = self.pixels(image)
@@ -137,10 +142,24 @@ class Pictures:
         if missing:
             values = np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])
         if window is None:
-            height, width = kind.padded
+            height, width = kind.padded_to(stride)
             pad = ((0, 0), (0, height - kind.height), (0, width - kind.width))
             values = np.pad(values, pad, mode="edge")
         return np.ascontiguousarray(values, dtype=np.float32)
+
+    def foreground(self, image: int) -> NDArray[np.bool_]:
+        """Pixels that its mask keeps, or that differ from the commonest value; (1, height, width).
+
+        The commonest value is looked for among every fourth pixel of every fourth row.
+        """
+        mask = self.mask(image)
+        if mask is not None:
+            return mask
+        pixels = self.pixels(image)
+        values = pixels.reshape(*pixels.shape[:2], -1)
+        some = values[::4, ::4].reshape(-1, values.shape[2])
+        found, counts = np.unique(some, return_counts=True, axis=0)
+        return np.asarray((values != found[np.argmax(counts)]).any(axis=2)[None])
 
     def window(self, image: int, side: int, top: float, left: float) -> tuple[slice, slice] | None:
         """Square at a relative place; None where the image is smaller and is taken whole."""

@@ -1,11 +1,12 @@
-"""Settings of the codec for image databases."""
+"""Settings of the codecs for image databases."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from inrvis.errors import UsageError
+from inrvis.targets import BitRate, Ratio
 
 Attention = Literal["joint", "epipolar"]
 Prior = Literal["parameters", "free"]
@@ -91,6 +92,45 @@ EXACT_SIZES = {
 
 
 @dataclass(frozen=True)
+class NervSettings:
+    """One network that gives a whole image from its parameters, after E-NeRV or HNeRV.
+
+    Attributes
+    ----------
+    name : {"e-nerv", "hnerv"}
+        From the parameters alone, or from a small embedding of each image.
+    target : Ratio or BitRate
+        Size of the file, which the network is chosen for: at most this many bytes.
+    width : int
+        Channels of the first map; 0 for as many as the target allows.
+    stride : int
+        Pixels a side to a cell of the first map, a power of two from 8 to 256; 0 for one that
+        suits the images.
+    embedding : int
+        Channels of the embedding of hnerv.
+    foreground : float
+        What the foreground counts in the loss, against a background of 1, as in NeRVI.
+    """
+
+    name: Literal["e-nerv", "hnerv"] = "e-nerv"
+    target: Ratio | BitRate = field(default_factory=lambda: BitRate(0.02))
+    width: int = 0
+    stride: int = 0
+    embedding: int = 8
+    foreground: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.name not in ("e-nerv", "hnerv"):
+            raise UsageError(f"unknown codec {self.name!r}: choose e-nerv or hnerv")
+        if self.stride and self.stride not in (8, 16, 32, 64, 128, 256):
+            raise UsageError(f"the stride must be a power of two from 8 to 256, not {self.stride}")
+        if not 1 <= self.embedding <= 64 or self.width < 0:
+            raise UsageError("an embedding has 1 to 64 channels, and a width is positive")
+        if not 0 < self.foreground < float("inf"):
+            raise UsageError(f"the weight of the foreground must be positive: {self.foreground}")
+
+
+@dataclass(frozen=True)
 class ImageTraining:
     """How a codec is trained.
 
@@ -154,12 +194,19 @@ class ImageTraining:
             pairing=pairing,
         )
 
+    @classmethod
+    def implicit(cls, seconds: float = 600.0) -> ImageTraining:
+        """Recipe for networks of whole images."""
+        return cls(seconds=seconds, batch=1, crop=0, rate=2e-3, clip=1.0)
+
+
+ImageCodec = PaperSettings | ExactSettings | NervSettings
 
 _PRESET_SECONDS = {"fast": 120.0, "balanced": 900.0, "best": 7200.0}
 
 
 def image_training(
-    preset: str = "balanced", time_budget: float | None = None, *, published: bool = False
+    preset: str = "balanced", time_budget: float | None = None, codec: ImageCodec | None = None
 ) -> ImageTraining:
     """Training of a preset, or one that fills ``time_budget`` seconds.
 
@@ -169,8 +216,8 @@ def image_training(
         How long.
     time_budget : float, optional
         Seconds for the whole encoding, in place of the preset's.
-    published : bool
-        Whether to take the paper's recipe.
+    codec : ExactSettings, PaperSettings or NervSettings, optional
+        What it is for: the paper's networks are trained by the paper's recipe.
 
     Raises
     ------
@@ -180,10 +227,11 @@ def image_training(
     if preset not in _PRESET_SECONDS:
         raise UsageError(f"unknown preset {preset!r}: choose {', '.join(_PRESET_SECONDS)}")
     seconds = _PRESET_SECONDS[preset] if time_budget is None else time_budget
-    return ImageTraining.paper(seconds) if published else ImageTraining(seconds=seconds)
-
-
-ImageCodec = PaperSettings | ExactSettings
+    if isinstance(codec, PaperSettings):
+        return ImageTraining.paper(seconds)
+    if isinstance(codec, NervSettings):
+        return ImageTraining.implicit(seconds)
+    return ImageTraining(seconds=seconds)
 
 
 def describe(settings: ImageCodec | ImageTraining) -> dict[str, Any]:

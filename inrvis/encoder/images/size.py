@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from inrvis.encoder.images.encoder import ImageEncoder
 from inrvis.encoder.images.settings import EXACT_SIZES, ExactSettings
+
+if TYPE_CHECKING:
+    from inrvis.encoder.images.pair_encoder import PairEncoder
 
 # Part of the time that all trials together may take.
 _TRIALS = 0.25
@@ -15,14 +18,14 @@ _BITS_PER_WEIGHT = 5.0
 _LEAST_BITS_PER_PIXEL = 0.02
 
 
-def affordable(encoder: ImageEncoder) -> list[ExactSettings]:
+def affordable(encoder: PairEncoder) -> list[ExactSettings]:
     """Sizes whose weights alone do not outweigh the images, the smallest one always."""
     sizes = list(EXACT_SIZES.values())
     most = _LEAST_BITS_PER_PIXEL * encoder.total_pixels / _BITS_PER_WEIGHT
     return [size for i, size in enumerate(sizes) if i == 0 or encoder.stored_weights(size) <= most]
 
 
-def choose_size(encoder: ImageEncoder, output: Path, seconds: float) -> ExactSettings:
+def choose_size(encoder: PairEncoder, output: Path, seconds: float) -> ExactSettings:
     """Size whose file is the best one for this database, by short trainings of each.
 
     A file is judged by its bits, weights included, plus its error at the trade-off. An
@@ -30,7 +33,7 @@ def choose_size(encoder: ImageEncoder, output: Path, seconds: float) -> ExactSet
 
     Parameters
     ----------
-    encoder : ImageEncoder
+    encoder : PairEncoder
         The database.
     output : Path
         The file to be written.
@@ -47,7 +50,7 @@ def choose_size(encoder: ImageEncoder, output: Path, seconds: float) -> ExactSet
     return _best(encoder, sizes, _TRIALS * seconds / len(sizes))
 
 
-def _best(encoder: ImageEncoder, sizes: Sequence[ExactSettings], seconds: float) -> ExactSettings:
+def _best(encoder: PairEncoder, sizes: Sequence[ExactSettings], seconds: float) -> ExactSettings:
     def cost(size: ExactSettings) -> float:
         encoder.use(size)
         trainer = encoder.trainer(encoder.make_model(), seconds)
