@@ -70,6 +70,9 @@ class INRImageReader(VTKPythonAlgorithmBase):
             self._path = path or ""
             self._changed()
 
+    def Refresh(self) -> None:
+        self._changed()
+
     def SetColumn(self, name: str | None) -> None:
         if (name or "") != self._column:
             self._column = name or ""

@@ -24,13 +24,13 @@ class Messages:
 
     def __init__(self, label: str) -> None:
         self._label = label
-        self._last = ""
+        self._told: set[str] = set()
         self._silenced = ""
 
     def error(self, text: str) -> None:
         """Tell of an error, once: the pipeline asks again and again for what failed."""
-        if text != self._last:
-            self._last = text
+        if text not in self._told:
+            self._told.add(text)
             vtkOutputWindow.GetInstance().DisplayErrorText(f"{self._label}: {text}\n")
 
     def warning(self, text: str) -> None:
@@ -38,8 +38,8 @@ class Messages:
         vtkOutputWindow.GetInstance().DisplayWarningText(f"{self._label}: {text}\n")
 
     def forget(self) -> None:
-        """Tell the next error even if it is the same as the last one."""
-        self._last = ""
+        """Tell errors again that were told before."""
+        self._told.clear()
 
     def silence_pipeline(self, executive: Any) -> None:
         """Drop what the pipeline adds to an error that was already told.

@@ -14,7 +14,7 @@ from vtkmodules.vtkCommonDataModel import vtkDataObject, vtkImageData
 from inrvis.decoder.parts import LastPart
 from inrvis.decoder.sessions import Device
 from inrvis.decoder.volume import Layers, Volume
-from inrvis.errors import InrvisError, UsageError
+from inrvis.errors import FormatError, InrvisError, UsageError
 from inrvis_paraview.image_files import holds_images
 from inrvis_paraview.images import (
     add_point_array,
@@ -74,6 +74,9 @@ class INRReader(VTKPythonAlgorithmBase):
 
     def GetPointArraySelection(self) -> vtkDataArraySelection:
         return self._arrays
+
+    def Refresh(self) -> None:
+        self._changed()
 
     def SetStride(self, stride: int) -> None:
         allowed = min(max(stride, 1), LARGEST_STRIDE)
@@ -140,11 +143,21 @@ class INRReader(VTKPythonAlgorithmBase):
         self._steps = ()
         # The pipeline asks for data even if this fails, and complains if it knows no extent.
         announce_no_points(information)
-        self._steps = self._series.steps(self._paths)
+        contents = self._series.contents(self._paths)
+        for problem in contents.damaged:
+            self._messages.error(f"{problem}; the other files are shown")
+        self._steps = contents.steps
         # The step shown last may still be open.
-        volume = self._series.volume(step_at(self._steps, self._shown_time), self._device)
-        self._show(volume)
-        announce_grid(information, volume.grid.subgrid(stride=self._stride))
+        step = step_at(self._steps, self._shown_time)
+        try:
+            self._show(self._series.volume(step, self._device))
+        except FormatError as error:
+            if len(self._steps) == 1:
+                raise
+            # The others can be shown all the same.
+            self._messages.error(str(error))
+            self._shown, self._decoded_on = None, ""
+        announce_grid(information, step.grid.subgrid(stride=self._stride))
         announce_times(information, [s.time for s in self._steps if s.time is not None])
         self._offer_arrays([name for step in self._steps for name in step.arrays])
         return True

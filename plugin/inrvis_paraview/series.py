@@ -6,7 +6,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import inrvis
@@ -14,6 +14,7 @@ from inrvis.container.series_file import SeriesHeader, read_series
 from inrvis.decoder.sessions import Device
 from inrvis.decoder.volume import Volume
 from inrvis.errors import DeviceError, FormatError, UsageError
+from inrvis.grid import ImageGrid
 
 # Two steps let a filter that interpolates between them go back and forth.
 _OPEN_VOLUMES = 2
@@ -57,6 +58,8 @@ class Step:
         The time that the file gives it.
     arrays : tuple of str
         Names of its arrays.
+    grid : ImageGrid
+        That of all steps of the reader.
     """
 
     path: str
@@ -64,6 +67,23 @@ class Step:
     time: float | None
     stored_time: float | None
     arrays: tuple[str, ...]
+    grid: ImageGrid
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a reader's files hold.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+        At least one, in the order of time.
+    damaged : tuple of str
+        Of each file that was left out, what is wrong with it.
+    """
+
+    steps: tuple[Step, ...]
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,36 +110,49 @@ class Series:
         self._headers: dict[_Version, SeriesHeader] = {}
         self._volumes: OrderedDict[tuple[_Version, int, Device], Volume] = OrderedDict()
 
-    def steps(self, paths: Sequence[str]) -> tuple[Step, ...]:
+    def contents(self, paths: Sequence[str]) -> Contents:
         """Steps of all files in the order of their times; only headers are read.
 
         The times are those stored in the files. Where a volume has none, or two steps share one,
-        the steps are numbered in the order given.
+        the steps are numbered in the order given. A file that cannot be read is left out, and
+        keeps its number.
 
         Raises
         ------
         FormatError
-            If a file cannot be read.
+            If no file can be read.
         UsageError
             If there is no file, or two have different grids.
         """
         if not paths:
             raise UsageError("no file is chosen; set FileNames")
-        versions = [_Version.of(path) for path in paths]
+        found: list[Step | None] = []
+        damaged: list[FormatError] = []
+        versions = []
+        for path in paths:
+            try:
+                versions.append(_Version.of(path))
+                found += _steps(path, self._header_of(versions[-1]))
+            except FormatError as error:
+                found.append(None)
+                damaged.append(error)
         self._forget_all_but(versions)
-        headers = [self._header_of(version) for version in versions]
-        for version, header in zip(versions, headers, strict=True):
-            if header.grid != headers[0].grid:
+        steps = tuple(step for step in found if step is not None)
+        if not steps:
+            raise damaged[0]
+        for step in steps:
+            if step.grid != steps[0].grid:
                 raise UsageError(
-                    f"{version.path} has another grid than {paths[0]}; open it by itself"
+                    f"{step.path} has another grid than {steps[0].path}; open it by itself"
                 )
-        steps = list(chain.from_iterable(map(_steps, paths, headers)))
-        if len(steps) == 1:
-            return tuple(steps)
         times = sorted(step.time for step in steps if step.time is not None)
-        if len(times) < len(steps) or any(a == b for a, b in pairwise(times)):
-            return tuple(replace(step, time=float(i)) for i, step in enumerate(steps))
-        return tuple(sorted(steps, key=lambda step: step.time or 0.0))
+        if len(found) == 1:
+            pass
+        elif len(times) < len(steps) or any(a == b for a, b in pairwise(times)):
+            steps = tuple(replace(s, time=float(i)) for i, s in enumerate(found) if s is not None)
+        else:
+            steps = tuple(sorted(steps, key=lambda step: step.time or 0.0))
+        return Contents(steps, tuple(map(str, damaged)))
 
     def volume(self, step: Step, device: Device) -> Volume:
         """Open the volume of a step, or return the one that is open already.
@@ -154,7 +187,7 @@ class Series:
 def _steps(path: str, header: SeriesHeader) -> list[Step]:
     times: Sequence[float | None] = header.times or (None,)
     arrays = tuple(array.name for array in header.arrays)
-    return [Step(path, number, time, time, arrays) for number, time in enumerate(times)]
+    return [Step(path, n, time, time, arrays, header.grid) for n, time in enumerate(times)]
 
 
 def _open(step: Step, device: Device) -> Volume:

@@ -62,6 +62,7 @@ class Files:
     without_time: Path
     later: Path
     elsewhere: Path
+    damaged: Path
     cut_short: Path
 
 
@@ -81,7 +82,7 @@ def pvpython() -> str:
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     """Encode the volume once; the variations differ in their headers only."""
     folder = tmp_path_factory.mktemp("files")
-    names = ("volume", "without_time", "later", "elsewhere", "cut_short")
+    names = ("volume", "without_time", "later", "elsewhere", "damaged", "cut_short")
     made = Files(*(folder / f"{name}.inr" for name in names))
     nx, ny, nz = GRID.dimensions
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in (nz, ny, nx)), indexing="ij")
@@ -100,6 +101,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     _rewrite(made.volume, made.without_time, times=[])
     _rewrite(made.volume, made.later, times=[4.5])
     _rewrite(made.volume, made.elsewhere, grid={**GRID.to_json(), "spacing": [1.0, 1.0, 1.0]})
+    sections = read_sections(made.volume)
+    # Its header can be read: what is wrong shows when it is opened.
+    made.damaged.write_bytes(file_image({**sections, "weights": sections["weights"][:-40]}))
     whole = made.volume.read_bytes()
     made.cut_short.write_bytes(whole[: len(whole) // 2])
     return made
@@ -146,7 +150,7 @@ def display() -> Iterator[dict[str, str]]:
         yield {"DISPLAY": f":{number}"}
     finally:
         server.terminate()
-        server.wait(timeout=10)
+        server.wait(timeout=60)
 
 
 @pytest.fixture(scope="session")
@@ -164,7 +168,7 @@ def run(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
         env: Mapping[str, str] | None = None,
         also: Mapping[str, str] | None = None,
         folder: Path | None = None,
-        timeout: float = 90,
+        timeout: float = 300,
     ) -> Outcome:
         folder = folder or tmp_path_factory.mktemp(Path(script).stem)
         command = [*program, str(SCRIPTS / script), str(folder), *map(str, arguments)]

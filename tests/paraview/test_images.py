@@ -216,7 +216,7 @@ def test_the_flip_book_turns_through_all_azimuths(
         env=graphical,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
         check=False,
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("turn.")]
@@ -239,7 +239,7 @@ def test_what_save_extracts_writes_is_a_database(
         env=graphical,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
         check=False,
     )
     assert "Traceback" not in done.stderr, done.stderr

@@ -26,7 +26,7 @@ def assert_not_blank(path: Path) -> None:
     assert len(colours) > 50, f"{path} shows nothing: {len(colours)} colours"
 
 
-# ---------------------------------------------------------------- pictures and state
+# ---------------------------------------------------------------- pictures
 
 
 @pytest.fixture(scope="module")
@@ -46,20 +46,6 @@ def test_slice_and_contour_have_geometry(drawn: Outcome) -> None:
 
 def test_showing_what_was_decoded_costs_nothing(drawn: Outcome) -> None:
     assert drawn.result["decoded"] == [GRID.number_of_points, 0]
-
-
-def test_state_file_brings_everything_back(
-    drawn: Outcome, run: Run, display: dict[str, str]
-) -> None:
-    restored = run("restore.py", drawn.folder / "state.pvsm", also=display)
-    assert restored.result == {
-        "stride": 2,
-        "selected": ["density"],
-        "geometry": GRID.subgrid(stride=2).to_json(),
-        "arrays": ["density"],
-        "sources": 3,
-    }
-    assert_not_blank(restored.folder / "restored.png")
 
 
 # ---------------------------------------------------------------- ranks
@@ -157,14 +143,14 @@ def server(
             stderr=subprocess.STDOUT,
         )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while "Accepting connection" not in log.read_text():
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
         yield port, request.param
         # The server ends when its client leaves.
-        process.wait(timeout=30)
+        process.wait(timeout=300)
     finally:
         process.kill()
         process.wait()
@@ -180,9 +166,7 @@ def test_server_works_for_a_bare_client(
     display: dict[str, str],
 ) -> None:
     port, ranks = server
-    seen = run(
-        "remote.py", files.volume, str(port), env=bare_environment, also=display, timeout=240
-    )
+    seen = run("remote.py", files.volume, str(port), env=bare_environment, also=display)
     result = seen.result
     assert result["ranks"] == ranks
     assert result["client has"] == []
@@ -234,7 +218,7 @@ def test_exports_make_pvpython_load_the_plugin(
     done = subprocess.run(
         ["sh", "-euc", 'eval "$("$1" paraview-env)"; exec pvpython "$2"', "sh",
          console_script("inrvis"), str(script)],
-        env=kept, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        env=kept, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     result = outcome(done.stdout, done.stderr, tmp_path).result
     assert result["module"] == "inrvis_paraview.reader"

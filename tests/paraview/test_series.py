@@ -36,7 +36,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def seen(run: Run, files: dict[str, Path]) -> Outcome:
-    return run("series.py", *files.values(), timeout=240)
+    return run("series.py", *files.values())
 
 
 def test_steps_of_a_file_are_time_steps(seen: Outcome, files: dict[str, Path]) -> None:

@@ -13,7 +13,7 @@ WHOLE = GRID.number_of_points
 
 @pytest.fixture(scope="module")
 def stressed(run: Run, files: Files) -> Outcome:
-    return run("stress.py", files.volume, files.later, files.cut_short, timeout=240)
+    return run("stress.py", files.volume, files.later, files.damaged, files.cut_short)
 
 
 @pytest.mark.parametrize("what", ["cycles", "steps"])
@@ -27,12 +27,34 @@ def test_neither_memory_nor_files_grow(stressed: Outcome, what: str) -> None:
         assert stressed.result["steps"][0] == 100
 
 
-def test_a_corrupt_file_in_a_series_is_one_line(stressed: Outcome) -> None:
-    lines = stressed.stage("corrupt")
-    assert lines
-    assert all(line.startswith("INR Reader: ") and "corrupt.inr" in line for line in lines)
-    assert len(lines) == 1
-    assert stressed.result["without corrupt"] == WHOLE
+def test_a_corrupt_file_in_a_series_is_one_line_and_the_others_stay(stressed: Outcome) -> None:
+    result = stressed.result
+    times, seen = result["damaged"]
+    assert times == [0, 1, 2]
+    assert [points for points, _ in seen] == [WHOLE, 0, WHOLE, 0, WHOLE]
+    # A filter behind the reader keeps what it has, and says nothing.
+    assert all(points > 0 for _, points in seen)
+    assert [points for points, _ in result["damaged first"]] == [0, WHOLE]
+    for stage in ("damaged", "damaged first"):
+        (line,) = stressed.stage(stage)
+        assert line.startswith("INR Reader: ")
+        assert "damaged.inr" in line
+
+
+def test_a_file_without_a_header_is_left_out_of_a_series(stressed: Outcome) -> None:
+    seen, times = stressed.result["cut short"]
+    assert times == [2.5, 4.5]
+    assert [points for points, _ in seen] == [WHOLE, WHOLE]
+    (line,) = stressed.stage("cut short")
+    assert "cut_short.inr is not a complete .inr file" in line
+    assert line.endswith("; the other files are shown")
+    # It keeps its number where files are numbered, as does one that is not there.
+    seen, times = stressed.result["cut short and numbered"]
+    assert times == [0, 2, 4]
+    assert [points for points, _ in seen] == [WHOLE, WHOLE, WHOLE]
+    cut_short, nowhere = stressed.stage("cut short and numbered")
+    assert "cut_short.inr" in cut_short
+    assert "nowhere.inr cannot be read: No such file" in nowhere
 
 
 def test_a_file_that_vanishes_is_one_line_and_may_come_back(stressed: Outcome) -> None:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -74,7 +73,7 @@ def window(
             "TEST_FILES": f"{files.cut_short}:{volume}",
         }
         seen = run(
-            "grab.py", *paraview, program=(sys.executable,), also=also, folder=folder, timeout=300
+            "grab.py", *paraview, program=(sys.executable,), also=also, folder=folder, timeout=600
         )
         if seen.result["alive"]:
             break
@@ -132,35 +131,83 @@ def _halves(path: Path) -> list[int]:
 # ---------------------------------------------------------------- by clicks
 
 
-def test_what_a_user_clicks(
-    volume: Path, environment: Mapping[str, str], display: dict[str, str], tmp_path: Path
-) -> None:
-    """Open, apply, change a property, save data, contour, create an extractor, save states."""
-    shutil.copy(volume, tmp_path / "volume.inr")
+@pytest.fixture(scope="module")
+def clicked(
+    environment: Mapping[str, str],
+    display: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Folder of the files that a user makes who records what is clicked."""
+    folder = tmp_path_factory.mktemp("clicked")
+    nx, ny, nz = PLAIN.dimensions
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in (nz, ny, nx)), indexing="ij")
+    steps = [
+        sources.Image(
+            PLAIN,
+            {
+                "density": np.rint(255 * np.exp(-3 * (x * x + y * y + z * z) - time * x * y * z)),
+                "speed": x + time * y * z,
+            },
+            time,
+        )
+        for time in (0.0, 1.0)
+    ]
+    inrvis.encode(steps, folder / "run.inr", target=inrvis.MaxError(1), model="none")
     command = [
         "paraview", "--dr", f"--test-script={SCRIPTS / 'window.xml'}",
-        f"--test-directory={tmp_path}", "--exit",
+        f"--test-directory={folder}", "--exit",
     ]  # fmt: skip
     for attempt in range(2):
         done = subprocess.run(
-            command, env={**environment, **display}, cwd=tmp_path,
-            capture_output=True, text=True, timeout=300, check=False,
+            command, env={**environment, **display}, cwd=folder,
+            capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         if done.returncode in (0, 1) or attempt:
             break
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    with inrvis.open(tmp_path / "saved.inr") as saved:
-        assert saved.grid.dimensions == PLAIN.subgrid(stride=2).dimensions
+    return folder
+
+
+STRIDED = PLAIN.subgrid(stride=2)
+
+
+def check_written(folder: Path) -> None:
+    """Check that the files are those of the values that were typed, and remove them."""
+    with inrvis.open(folder / "saved.inr") as saved:
+        assert saved.grid.dimensions == STRIDED.dimensions
+        assert saved.arrays == ("density",)
+        assert saved.header.encoding["target"] == inrvis.Psnr(40).describe()
         assert saved.array().metrics["psnr_db"] >= 40
-    assert {"INRReader", "Contour"} <= set(_proxies(tmp_path / "contour.pvsm"))
-    proxies = _proxies(tmp_path / "extractor.pvsm")
-    assert {"INRReader", "INR"} <= set(proxies)
-    stride = proxies["INRReader"].find("Property[@name='Stride']/Element")
-    assert stride is not None
-    assert stride.get("value") == "2"
+    with inrvis.open(folder / "extracts" / "all.inr") as extracts:
+        assert extracts.times == (0.0, 1.0)
+        assert extracts.grid.dimensions == STRIDED.dimensions
+        for step in extracts:
+            assert step.arrays == ("density",)
+            assert step.header.encoding["target"] == inrvis.MaxError(2).describe()
+            assert step.header.encoding["seed"] == 7
+    (folder / "saved.inr").unlink()
+    shutil.rmtree(folder / "extracts")
 
 
-def _proxies(state: Path) -> dict[str, ET.Element]:
-    """Proxies of a state file, by their type."""
-    return {str(p.get("type")): p for p in ET.parse(state).iter("Proxy")}
+def test_what_a_user_clicks_and_what_is_recorded_of_it(
+    clicked: Path, run: Run, display: dict[str, str]
+) -> None:
+    """Open, change properties, save data, contour, extract; the same again by the script."""
+    check_written(clicked)
+    replayed = run("replay.py", clicked / "traced.py", clicked / "state.pvsm", also=display)
+    check_written(clicked)
+    expected = {
+        "sources": 2,
+        "stride": 2,
+        "geometry": STRIDED.to_json(),
+        "arrays": ["density"],
+        "contour": replayed.result["trace"]["contour"],
+        "extractor": ["Maximum Error", 2.0, "all.inr", 7],
+    }
+    assert expected["contour"] > 0
+    for stage in ("trace", "state"):
+        assert replayed.result[stage] == expected
+        assert not any("ERR|" in line for line in replayed.stage(stage))
+    _, right = _halves(replayed.folder / "restored.png")
+    assert right > 50

@@ -1,4 +1,4 @@
-"""Slice, contour and volume rendering, and a state file of them: FOLDER VOLUME."""
+"""Slice, contour and volume rendering: FOLDER VOLUME."""
 
 from __future__ import annotations
 
@@ -37,10 +37,6 @@ picture("contour", contour)
 picture("volume", reader, "Volume")
 shown = decoded.pop()
 
-reader.Stride = 2
-reader.PointArrays = ["density"]
-simple.Render(view)
-simple.SaveState(str(common.FOLDER / "state.pvsm"))
 common.finish(
     {
         "decoded": [updated, shown],

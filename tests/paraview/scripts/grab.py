@@ -17,7 +17,7 @@ from PIL import ImageGrab
 
 folder = Path(sys.argv[1])
 note = folder / "note.json"
-deadline = time.monotonic() + 240
+deadline = time.monotonic() + 500
 process = subprocess.Popen(sys.argv[2:])
 try:
     while not note.exists() and process.poll() is None and time.monotonic() < deadline:
@@ -33,5 +33,5 @@ try:
     result["alive"] = process.poll() is None
 finally:
     process.terminate()
-    process.wait(timeout=20)
+    process.wait(timeout=60)
 print(f"RESULT {json.dumps(result)}", flush=True)

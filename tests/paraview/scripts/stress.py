@@ -1,4 +1,4 @@
-"""Behaviour under stress: FOLDER VOLUME LATER CUT_SHORT."""
+"""Behaviour under stress: FOLDER VOLUME LATER DAMAGED CUT_SHORT."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import common
 from paraview import simple
 
-volume, later, cut_short = common.ARGUMENTS
+volume, later, damaged, cut_short = common.ARGUMENTS
 found = {}
 
 
@@ -56,21 +56,31 @@ found["steps"] = [len(series.TimestepValues), *measured]
 
 # ---------------------------------------------------------------- bad files
 
-common.stage("corrupt")
-data = bytearray(Path(volume).read_bytes())
-middle = len(data) * 3 // 4
-data[middle : middle + 64] = bytes(64)
-corrupt = common.FOLDER / "corrupt.inr"
-corrupt.write_bytes(data)
-mixed = simple.OpenDataFile([volume, str(corrupt), later])
-found["corrupt times"] = list(mixed.TimestepValues or ())
-found["around corrupt"] = []
-for time in range(3):
-    mixed.UpdatePipeline(time)
-    found["around corrupt"].append(common.output(mixed).GetNumberOfPoints())
-mixed.FileNames = [volume, later]
-mixed.UpdatePipeline()
-found["without corrupt"] = common.output(mixed).GetNumberOfPoints()
+
+def points_at(reader, times):
+    """Points of the reader and of a filter behind it, at several times."""
+    plane = simple.Slice(Input=reader)
+    seen = []
+    for time in times:
+        plane.UpdatePipeline(time)
+        seen.append([common.output(p).GetNumberOfPoints() for p in (reader, plane)])
+    return seen
+
+
+# The header of one can be read, and its weights cannot: it is a step that cannot be shown.
+common.stage("damaged")
+mixed = simple.OpenDataFile([volume, damaged, later])
+found["damaged"] = [list(mixed.TimestepValues), points_at(mixed, (0, 1, 2, 1, 0))]
+common.stage("damaged first")
+mixed.FileNames = [damaged, later]
+found["damaged first"] = points_at(mixed, (2.5, 4.5))
+# Of the other nothing can be read, its time neither.
+common.stage("cut short")
+mixed.FileNames = [cut_short, volume, later]
+found["cut short"] = [points_at(mixed, (2.5, 4.5)), list(mixed.TimestepValues)]
+common.stage("cut short and numbered")
+mixed.FileNames = [volume, cut_short, volume, str(common.FOLDER / "nowhere.inr"), later]
+found["cut short and numbered"] = [points_at(mixed, (0, 2, 4)), list(mixed.TimestepValues)]
 
 common.stage("vanished")
 vanishing = common.FOLDER / "vanishing.inr"
