@@ -28,6 +28,8 @@ Values: TypeAlias = npt.NDArray[Any]
 Levels: TypeAlias = npt.NDArray[np.uint16]
 
 _RANGE_BYTES = 16
+# x265 (as in PyAV 18) writes beyond its memory where a frame is smaller than one of its units.
+_SMALLEST = 64
 _START_CODE = re.compile(b"\0\0\0?\1")
 
 
@@ -107,6 +109,9 @@ class _Film(FrameCodec):
 
     def encode(self, levels: Levels, quality: int) -> bytes:
         av = _av()
+        levels = np.pad(
+            levels, [(0, 0), *((0, max(0, _SMALLEST - n)) for n in levels.shape[1:])], mode="edge"
+        )
         _, height, width = levels.shape
         buffer = io.BytesIO()
         with av.open(buffer, "w", format=self.container) as output:

@@ -70,7 +70,7 @@ def train_for(build: Build, voxels: int, file_bytes: int, seconds: float) -> Run
     times: list[tuple[str, float]] = []
     watched = build(lambda progress: times.append((progress.stage, time.process_time())))
     model = watched.train(file_bytes, training).model
-    steps = seconds / _seconds_a_step(times, training.quantise_start)
+    steps = seconds / seconds_a_step(times, training.quantise_start)
     long = planned_steps(model, replace(training, seconds=_LONG))
     encoder = build(None)
     start = time.process_time()
@@ -79,7 +79,7 @@ def train_for(build: Build, voxels: int, file_bytes: int, seconds: float) -> Run
     return Run(networks, trained.steps, time.process_time() - start)
 
 
-def _seconds_a_step(times: Sequence[tuple[str, float]], plain_part: float) -> float:
+def seconds_a_step(times: Sequence[tuple[str, float]], plain_part: float) -> float:
     """Seconds of the fastest steps with and without a quantiser, in their proportion.
 
     Other work on the machine slows steps down, even in CPU time, and some steps adjust the rate.
