@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,7 +15,7 @@ from inrvis.errors import FormatError, InrvisError, UsageError
 from inrvis.parameters import CellTable
 
 if TYPE_CHECKING:
-    from inrvis.decoder.images import Images
+    from inrvis.decoder.images import Images, View
 
 
 Pixels: TypeAlias = NDArray[Any]
@@ -39,6 +40,7 @@ class ImageFile:
         self._tables: dict[int, CellTable] = {}
         self._sizes: dict[int, tuple[int, int]] = {}
         self._pixels: OrderedDict[int, Pixels] = OrderedDict()
+        self._view: tuple[Any, View] | None = None
 
     def open(self, path: str, device: Device) -> Images:
         """The open database.
@@ -91,6 +93,13 @@ class ImageFile:
             self._pixels.popitem(last=False)
         return self._pixels[number]
 
+    def view(self, images: Images, column: int, values: Mapping[str, str | float]) -> View:
+        """An image at values between the stored ones; the last one stays."""
+        key = (column, tuple(values.items()))
+        if self._view is None or self._view[0] != key:
+            self._view = key, images.view(images.columns[column], **values)
+        return self._view[1]
+
     def close(self) -> None:
         """Let go of the file."""
         if self._images is not None:
@@ -99,3 +108,4 @@ class ImageFile:
         self._tables.clear()
         self._sizes.clear()
         self._pixels.clear()
+        self._view = None

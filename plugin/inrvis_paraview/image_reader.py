@@ -30,9 +30,11 @@ from inrvis_paraview.images import (
 from inrvis_paraview.messages import Messages
 
 if TYPE_CHECKING:
-    from inrvis.decoder.images import Images
+    from inrvis.decoder.images import Images, View
 
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
+# What is shown where no image is stored.
+NEAREST, INTERPOLATED = 0, 1
 # What stands for no parameter where one may be chosen.
 NO_TIME = "none"
 # What a property offers whose parameter follows ParaView's time.
@@ -57,7 +59,9 @@ class INRImageReader(VTKPythonAlgorithmBase):
         self._time_name = ""
         self._chosen = [""] * _SLOTS
         self._device: Device = "auto"
+        self._between = NEAREST
         self._shown = ""
+        self._interpolated = False
         self._messages = Messages("INR Image Reader")
 
     # ------------------------------------------------------------ properties
@@ -96,6 +100,17 @@ class INRImageReader(VTKPythonAlgorithmBase):
             device = 0
         if DEVICES[device] != self._device:
             self._device = DEVICES[device]
+            self._changed()
+
+    def SetBetweenStored(self, between: int) -> None:
+        if between not in (NEAREST, INTERPOLATED):
+            self._messages.warning(
+                f"BetweenStored must be 0 (Nearest) or 1 (Interpolated), not {between}; Nearest is "
+                "used"
+            )
+            between = NEAREST
+        if between != self._between:
+            self._between = between
             self._changed()
 
     def GetColumns(self) -> vtkStringArray:
@@ -140,6 +155,9 @@ class INRImageReader(VTKPythonAlgorithmBase):
 
     def GetShown(self) -> str:
         return self._shown
+
+    def GetInterpolated(self) -> int:
+        return int(self._interpolated)
 
     def GetModel(self) -> str:
         images = self._opened()
@@ -191,16 +209,15 @@ class INRImageReader(VTKPythonAlgorithmBase):
         time, moment = self._time(images), requested_time(information)
         if time is not None and time.numbers:
             wanted[time.name] = time.numbers[0] if moment is None else moment
-        # In ParaView's exports the producer goes with the column: a column has images of one alone.
-        cell = self._table(images).nearest(wanted, lenient=True)
-        values = {p.name: p.values[i] for p, i in zip(images.parameters, cell.values, strict=True)}
-        self._shown = ", ".join(f"{name}={value}" for name, value in values.items())
+        view = self._view(images, wanted)
+        shown = ", ".join(f"{name}={_text(value)}" for name, value in view.values.items())
+        self._shown = f"{shown} (interpolated)" if view.interpolated else shown
+        self._interpolated = view.interpolated
         if time is not None:
-            shown = number(values[time.name])
-            image.GetInformation().Set(vtkDataObject.DATA_TIME_STEP(), shown or 0.0)
-        column = self._column_of(images)
+            moment = number(str(view.values[time.name]))
+            image.GetInformation().Set(vtkDataObject.DATA_TIME_STEP(), moment or 0.0)
         # VTK counts rows from the bottom.
-        pixels = self._file.decode(images, cell.images[column])[::-1]
+        pixels = view.pixels[::-1]
         grid = _grid(pixels.shape[1], pixels.shape[0])
         asked = requested_extent(information)
         if asked is None:
@@ -218,6 +235,23 @@ class INRImageReader(VTKPythonAlgorithmBase):
         set_grid(image, grid, (x0, x1, y0, y1, 0, 0))
         part = np.ascontiguousarray(pixels[y0 : y1 + 1, x0 : x1 + 1])
         add_point_array(image, ARRAY, part[np.newaxis])
+
+    def _view(self, images: Images, wanted: dict[str, str | float]) -> View:
+        from inrvis.decoder.images import View
+
+        # In ParaView's exports the producer goes with the column: a column has images of one alone.
+        cell = self._table(images).nearest(wanted, lenient=True)
+        named = zip(images.parameters, cell.values, strict=True)
+        values: dict[str, str | float] = {p.name: p.values[i] for p, i in named}
+        column = self._column_of(images)
+        if self._between == INTERPOLATED and images.interpolates:
+            numbers = {p.name for p in images.parameters if p.numbers}
+            own = {
+                name: wanted.get(name, v) if name in numbers else v for name, v in values.items()
+            }
+            return self._file.view(images, column, own)
+        pixels = self._file.decode(images, cell.images[column])
+        return View(pixels, values, interpolated=False)
 
     # ------------------------------------------------------------ choices
 
@@ -304,6 +338,10 @@ class INRImageReader(VTKPythonAlgorithmBase):
 def _slots(parameters: Sequence[Parameter]) -> list[Parameter]:
     """The parameters that the numbered properties stand for: all that change."""
     return [p for p in parameters if len(p.values) > 1]
+
+
+def _text(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _strings(texts: Sequence[str]) -> vtkStringArray:

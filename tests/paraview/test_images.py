@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from PIL import Image as Pillow
 
 from inrvis.decoder.images import Images
 from inrvis.encoder.images.encode import encode_images
-from inrvis.encoder.images.settings import ExactSettings, ImageTraining
+from inrvis.encoder.images.settings import ExactSettings, ImageTraining, NervSettings
 from inrvis.parameters import Cell, Parameter, find_cell
 from inrvis.sources import cinema
 from inrvis.sources.database import ImageDatabase, Pixels, StoredImage
+from inrvis.targets import Ratio
 from tests.paraview.conftest import Outcome, Run
 
 pytestmark = pytest.mark.paraview
@@ -41,9 +43,8 @@ def _stored(azimuth: int, time: int, floating: bool) -> StoredImage:
     return StoredImage(HEIGHT, WIDTH, 3, "uint8", lambda: pixels)
 
 
-@pytest.fixture(scope="module")
-def views(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As ParaView exports them: one producer's images in one column, the other's in the next."""
+def database() -> ImageDatabase:
+    """As ParaView exports it: one producer's images in one column, the other's in the next."""
     images, cells = [], []
     for time in range(3):
         for azimuth in range(3):
@@ -51,20 +52,36 @@ def views(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 row = (len(images), -1) if producer == 0 else (-1, len(images))
                 images.append(_stored(azimuth, time, floating=producer == 1))
                 cells.append(Cell((azimuth, producer, 0, time), row))
-    database = ImageDatabase(PARAMETERS, ("FILE_png", "FILE_vtk"), tuple(cells), tuple(images))
+    return ImageDatabase(PARAMETERS, ("FILE_png", "FILE_vtk"), tuple(cells), tuple(images))
+
+
+@pytest.fixture(scope="module")
+def views(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("views") / "views.inr"
     small = ExactSettings(channels=8, latents=6, hyperlatents=4, features=8, analysis=12)
     training = ImageTraining(steps=4, batch=2, crop=32)
-    encode_images(database, path, small, training, device="cpu", force=True)
+    encode_images(database(), path, small, training, device="cpu", force=True)
     return path
 
 
 @pytest.fixture(scope="module")
-def seen(run: Run, views: Path, repository: Path, display: dict[str, str]) -> Outcome:
+def network(views: Path) -> Path:
+    """The same as one network, which gives images between the stored ones."""
+    path = views.with_name("network.inr")
+    codec = NervSettings("e-nerv", Ratio(4), width=8, stride=16)
+    training = replace(ImageTraining.implicit(), steps=8)
+    encode_images(database(), path, codec, training, device="cpu", force=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def seen(
+    run: Run, views: Path, network: Path, repository: Path, display: dict[str, str]
+) -> Outcome:
     volume = repository / "tests" / "golden" / "format1_direct.inr"
     damaged = views.with_name("damaged.inr")
     damaged.write_bytes(views.read_bytes()[: views.stat().st_size // 2])
-    return run("images.py", views, damaged, volume, also=display)
+    return run("images.py", views, damaged, volume, network, also=display)
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +163,27 @@ def test_information(seen: Outcome, images: Images) -> None:
     assert ratio == pytest.approx(original / images.encoded_bytes)
     assert psnr == pytest.approx(images.header.metrics["psnr_db"])
     assert device == images.device.upper()
+
+
+def test_an_image_between_the_stored_ones_is_called_interpolated(
+    seen: Outcome, network: Path, images: Images
+) -> None:
+    text = "phi={}, producer=PNG1, theta=-30, time={}"
+    assert seen.result["cannot"] == [text.format("120.00", "0"), "Pixels", 1, 0]
+    assert_shown(seen, "cannot", expected(images, 0, phi="120.00", producer="PNG1", time="0"))
+    with Images(network) as made:
+        near = expected(made, 0, phi="120.00", producer="PNG1", time="0")
+        assert seen.result["Nearest"] == [text.format("120.00", "0"), "Pixels", 1, 0]
+        assert_shown(seen, "Nearest", near)
+        # At a time between the steps, too, if ParaView asks for one.
+        view = made.view("FILE_png", phi=100, producer="PNG1", time=0.25)
+        assert (view.interpolated, view.values["time"]) == (True, 0.25)
+        line = text.format("100", "0.25") + " (interpolated)"
+        assert seen.result["Interpolated"] == [line, "Pixels", 1, 1]
+        assert_shown(seen, "Interpolated", view.pixels)
+        assert (view.pixels != near).any()
+        assert seen.result["met"] == [text.format("120.00", "0.5"), "Pixels", 1, 0]
+        assert_shown(seen, "met", expected(made, 0, phi="120.00", producer="PNG1", time="0.5"))
 
 
 def test_a_view_shows_the_pixels_as_they_are(seen: Outcome, images: Images) -> None:

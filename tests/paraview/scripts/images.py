@@ -1,4 +1,4 @@
-"""An image database in pvpython: FOLDER VIEWS DAMAGED VOLUME."""
+"""An image database in pvpython: FOLDER VIEWS DAMAGED VOLUME NETWORK."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from paraview import simple
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
-views, damaged, volume = common.ARGUMENTS
+views, damaged, volume, network = common.ARGUMENTS
 found = {}
 
 reader = simple.OpenDataFile(views)
@@ -73,6 +73,23 @@ found["information"] = [
     reader.PSNR,
     reader.DecodeDevice,
 ]
+
+stored_only = reader
+reader.BetweenStored = "Interpolated"
+reader.Parameter1 = "phi=100"
+shown("cannot", 0.0)
+found["cannot"].append(reader.Interpolated)
+reader.Parameter1 = "phi=000.00"
+reader = simple.INRImageReader(FileName=network, Parameter1="phi=100")
+for between in ("Nearest", "Interpolated"):
+    reader.BetweenStored = between
+    shown(between, 0.25)
+    found[between].append(reader.Interpolated)
+reader.Parameter1 = "phi=120"
+shown("met", 0.5)
+found["met"].append(reader.Interpolated)
+simple.Delete(reader)
+reader = stored_only
 
 view = simple.CreateView("RenderView")
 view.ViewSize = [45, 37]
