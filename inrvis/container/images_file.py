@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrvis.container.images_header import ImageKind, ImagesHeader, parse_images_header
-from inrvis.container.sections import deflate, file_image, inflate, read_sections
-from inrvis.container.volume_file import join, split
+from inrvis.container.sections import deflate, file_image, inflate, join, read_sections, split
 from inrvis.container.weights import Integers, Weights, pack_tensors, unpack_tensors
 from inrvis.errors import FormatError
 from inrvis.parameters import Cell

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from inrvis.container.dictionary import DICTIONARY
 from inrvis.container.hdf5 import h5py
 from inrvis.errors import ChecksumError, FormatError, LimitError, VersionError
 from inrvis.files import replacing
@@ -22,15 +24,18 @@ MAX_SECTION_BYTES = 1 << 32
 MAX_INFLATED_BYTES = 1 << 22
 # Everything in a file is a handful of sections; its own bookkeeping stays below this.
 _META_BLOCK_BYTES = 256
+# A dataset costs 320 bytes. Small sections share one, which lives in its object header.
+_PACKED, _MOST_PACKED_BYTES = "packed", 32767
 
 
 def deflate(data: bytes) -> bytes:
-    """Compress ``data`` with zlib at its highest level."""
-    return zlib.compress(data, 9)
+    """Compress ``data`` with zlib at its highest level, on the dictionary of the format."""
+    compressor = zlib.compressobj(9, zdict=DICTIONARY)
+    return compressor.compress(data) + compressor.flush()
 
 
 def inflate(data: bytes, what: str) -> bytes:
-    """Expand zlib ``data``; refuse more than MAX_INFLATED_BYTES.
+    """Expand zlib ``data``, with or without dictionary; refuse more than MAX_INFLATED_BYTES.
 
     Raises
     ------
@@ -39,7 +44,7 @@ def inflate(data: bytes, what: str) -> bytes:
     FormatError
         If it is not zlib data.
     """
-    decompressor = zlib.decompressobj()
+    decompressor = zlib.decompressobj(zdict=DICTIONARY)
     try:
         expanded = decompressor.decompress(data, MAX_INFLATED_BYTES)
     except zlib.error as error:
@@ -49,6 +54,26 @@ def inflate(data: bytes, what: str) -> bytes:
     if not decompressor.eof:
         raise FormatError(f"the {what} section is cut short")
     return expanded
+
+
+def join(records: Sequence[bytes]) -> bytes:
+    """Section of records."""
+    return b"".join(struct.pack("<I", len(record)) + record for record in records)
+
+
+def split(data: bytes, what: str, number: int | None = None) -> list[bytes]:
+    """Records of a section; FormatError if it does not consist of ``number`` of them."""
+    records, position = [], 0
+    while position < len(data):
+        length = int.from_bytes(data[position : position + 4], "little")
+        position += 4
+        if position + length > len(data):
+            raise FormatError(f"the {what} section is cut short")
+        records.append(data[position : position + length])
+        position += length
+    if number is not None and len(records) != number:
+        raise FormatError(f"the {what} section holds {len(records)} records and not {number}")
+    return records
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
@@ -65,12 +90,22 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def file_image(sections: Mapping[str, bytes]) -> bytes:
+def file_image(sections: Mapping[str, bytes], *, pack: bool = True) -> bytes:
     """Return the whole `.inr` file that holds ``sections``.
 
     It is made in memory: its exact size is known before anything is written, and a full disk
     meets one plain write instead of HDF5's.
+
+    Parameters
+    ----------
+    sections : mapping of str to bytes
+        Contents by name.
+    pack : bool
+        Whether small sections share a dataset and its checksum. Apart, damage to one of them
+        leaves the others readable.
     """
+    if pack:
+        sections = _packed(sections)
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     # The newest object headers are both the smallest and checksummed by HDF5 itself.
     access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
@@ -86,6 +121,28 @@ def file_image(sections: Mapping[str, bytes]) -> bytes:
             _write_section(file, name, data)
         file.flush()
         return bytes(file.id.get_file_image())
+
+
+def _packed(sections: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    small, room = [], _MOST_PACKED_BYTES
+    for name in sorted(sections, key=lambda name: (len(sections[name]), name)):
+        room -= len(join([name.encode(), sections[name]]))
+        if room < 0:
+            break
+        small.append(name)
+    if len(small) < 2:
+        return sections
+    records = [part for name in small for part in (name.encode(), sections[name])]
+    apart = {name: data for name, data in sections.items() if name not in small}
+    return {_PACKED: join(records), **apart}
+
+
+def _unpacked(data: bytes, source: Path) -> dict[str, bytes]:
+    records = split(data, _PACKED)
+    names = [record.decode("utf-8", "replace") for record in records[::2]]
+    if len(records) % 2 or len(set(names)) < len(names):
+        raise FormatError(f"{source}: section {_PACKED!r} does not hold sections with their names")
+    return dict(zip(names, records[1::2], strict=True))
 
 
 def _write_section(file: h5py.File, name: str, data: bytes) -> None:
@@ -117,7 +174,13 @@ class SectionReader:
     def __init__(self, file: h5py.File, source: Path, file_bytes: int) -> None:
         _check_version(file, source)
         self._file, self._source, self.file_bytes = file, source, file_bytes
-        self.names = frozenset(file)
+        self._packed: dict[str, bytes] = {}
+        if _PACKED in file:
+            self._packed = _unpacked(_read_section(file, _PACKED, source, file_bytes), source)
+        apart = frozenset(file) - {_PACKED}
+        if apart & self._packed.keys():
+            raise FormatError(f"{source} has a section twice")
+        self.names = apart | self._packed.keys()
         self._read: set[str] = set()
         self._bytes = 0
 
@@ -131,6 +194,8 @@ class SectionReader:
         """
         if name not in self.names:
             raise FormatError(f"{self._source} has no section {name!r}")
+        if name in self._packed:
+            return self._packed[name]
         data = _read_section(self._file, name, self._source, self.file_bytes)
         if name not in self._read:
             self._read.add(name)

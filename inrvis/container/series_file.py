@@ -26,18 +26,13 @@ from inrvis.container.sections import (
     deflate,
     file_image,
     inflate,
+    join,
     opened,
     read_sections,
+    split,
     write_file,
 )
-from inrvis.container.volume_file import (
-    StoredVolume,
-    join,
-    join_graphs,
-    split,
-    split_graphs,
-    unpack_volume,
-)
+from inrvis.container.volume_file import StoredVolume, join_graphs, split_graphs, unpack_volume
 from inrvis.errors import FormatError, LimitError, UsageError
 from inrvis.grid import ImageGrid
 
@@ -356,7 +351,7 @@ class _Series:
         if self.graphs:
             sections["graphs"] = join_graphs(self.graphs)
         sections |= {_name(number): step for number, step in enumerate(self.steps)}
-        return file_image(sections)
+        return file_image(sections, pack=False)
 
 
 def _load(path: str | os.PathLike[str]) -> _Series:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from inrvis.bitstream import IntegerDecoder, IntegerEncoder
 from inrvis.container.header import RAW_TABLE, ModelHeader, TensorHeader, VolumeHeader
 from inrvis.container.header_parser import parse_header
-from inrvis.container.sections import deflate, file_image, inflate, read_sections
+from inrvis.container.sections import deflate, file_image, inflate, join, read_sections, split
 from inrvis.errors import FormatError, LimitError
 
 # Coded layers are cut into chunks of at most this many voxels a side.
@@ -240,23 +239,3 @@ def _stored_model(
         {t.name: _dequantise(integers[t.name], t) for t in model.trunk},
         {t.name: _dequantise(integers[t.name], t) for t in model.head},
     )
-
-
-def join(records: Sequence[bytes]) -> bytes:
-    """Section of records."""
-    return b"".join(struct.pack("<I", len(record)) + record for record in records)
-
-
-def split(data: bytes, what: str, number: int | None = None) -> list[bytes]:
-    """Records of a section; FormatError if it does not consist of ``number`` of them."""
-    records, position = [], 0
-    while position < len(data):
-        length = int.from_bytes(data[position : position + 4], "little")
-        position += 4
-        if position + length > len(data):
-            raise FormatError(f"the {what} section is cut short")
-        records.append(data[position : position + length])
-        position += length
-    if number is not None and len(records) != number:
-        raise FormatError(f"the {what} section holds {len(records)} records and not {number}")
-    return records

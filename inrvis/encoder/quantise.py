@@ -41,8 +41,9 @@ class Quantiser:
     scale: float = 1.0
 
     def step(self, name: str) -> float:
-        """Step of tensor ``name``, as the file stores it: a float32."""
-        return float(np.float32(self.relative[name] * self.scale))
+        """Step of tensor ``name``, as the file stores it."""
+        # Digits take bytes of the header, and a step need not be exact.
+        return float(f"{self.relative[name] * self.scale:.4g}")
 
     def at(self, scale: float) -> Quantiser:
         """Return the same at another scale."""

@@ -53,8 +53,8 @@ _FINISH_SECONDS, _FINISH_SECONDS_PER_VALUE = 0.4, 1.2e-6
 _AIM_ROUNDS, _AIM_DB = 5, 0.06
 _FURTHER_DB = (0.5, 2.0, 6.0, 20.0)
 _NO_NETWORKS = NetworkParts()
-# What the header of a series takes in the file of its first step: in all, and for each array.
-_SERIES_BYTES, _SERIES_ARRAY_BYTES = 224, 48
+# What a series takes more than a volume for its first step: in all, and for each array.
+_SERIES_BYTES, _SERIES_ARRAY_BYTES = 640, 48
 
 
 Strategy = Literal["auto", "network", "layers"]

@@ -33,7 +33,7 @@ from inrvis.encoder.training import Report, Trainer
 from inrvis.errors import DeviceError, UsageError
 
 # What graphs, header and HDF5 take beside the coded weights, for the first plan.
-_OVERHEAD_BYTES = 2300
+_OVERHEAD_BYTES = 1300
 _SMALLEST_BATCH = 2048
 _RAW_BITS = 32.0
 # Share of the training that tells whether several arrays share a network, for each answer.

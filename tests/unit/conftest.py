@@ -154,7 +154,7 @@ def edited(tmp_path: Path) -> Callable[..., Path]:
             if content is not None:
                 sections[section] = content
         path = tmp_path / f"{name}.inr"
-        path.write_bytes(file_image(sections))
+        path.write_bytes(file_image(sections, pack=False))
         return path
 
     return make

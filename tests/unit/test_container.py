@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inrvis.container.sections import deflate, file_image, inflate, read_sections, write_file
+import inrvis
+from inrvis.container.hdf5 import h5py
+from inrvis.container.sections import (
+    deflate,
+    file_image,
+    inflate,
+    join,
+    read_sections,
+    write_file,
+)
 from inrvis.container.volume_file import read_volume
-from inrvis.errors import OutputError
+from inrvis.errors import FormatError, OutputError
 from inrvis.files import replacing
 
 pytestmark = pytest.mark.decode_only
@@ -39,7 +49,7 @@ def test_equal_sections_make_equal_files() -> None:
 @pytest.mark.parametrize("size", [500, 30_000, 40_000, 300_000])
 def test_the_container_costs_little(size: int) -> None:
     data = np.random.default_rng(0).bytes(size)
-    assert len(file_image({"header": b"h", "graphs": b"g", "weights": data})) < size + 1280
+    assert len(file_image({"header": b"h", "graphs": b"g", "weights": data})) < size + 860
 
 
 @pytest.mark.parametrize("name", ["direct", "blocks", "knots"])
@@ -49,9 +59,75 @@ def test_a_volume_costs_under_4_kib_beyond_its_weights(golden: Golden, name: str
     assert read_volume(golden(name)).encoded_bytes == golden(name).stat().st_size
 
 
+@pytest.mark.parametrize("name", ["blocks", "layers", "levels", "images"])
+def test_small_sections_share_a_dataset(golden: Golden, tmp_path: Path, name: str) -> None:
+    """The committed files keep theirs apart; put together, they take a kilobyte less."""
+    sections = read_sections(golden(name))
+    packed = tmp_path / "packed.inr"
+    packed.write_bytes(file_image(sections))
+    assert read_sections(packed) == sections
+    assert len(file_image(sections)) < len(file_image(sections, pack=False)) - 250
+    with h5py.File(packed) as file:
+        assert list(file) == ["packed"]
+
+
+def test_a_packed_file_decodes_alike(golden: Golden, tmp_path: Path) -> None:
+    packed = tmp_path / "packed.inr"
+    packed.write_bytes(file_image(read_sections(golden("layers"))))
+    with inrvis.open(golden("layers")) as apart, inrvis.open(packed) as together:
+        for name in apart.arrays:
+            np.testing.assert_array_equal(together.decode(name), apart.decode(name))
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [b"header"],
+        [b"header", b"h", b"graphs"],
+        [b"header", b"h", b"header", b"i"],
+        [b"weights", b"h"],
+    ],
+)
+def test_packed_sections_that_make_no_sense(tmp_path: Path, records: list[bytes]) -> None:
+    sections = {"packed": join(records), "weights": b"w"}
+    (tmp_path / "f.inr").write_bytes(file_image(sections, pack=False))
+    with pytest.raises(FormatError):
+        read_sections(tmp_path / "f.inr")
+
+
+def test_packed_sections_cut_short(tmp_path: Path) -> None:
+    data = join([b"header", b"h", b"weights", bytes(50)])
+    for length in range(len(data)):
+        (tmp_path / "f.inr").write_bytes(file_image({"packed": data[:length]}, pack=False))
+        try:
+            found = read_sections(tmp_path / "f.inr")
+        except FormatError:
+            continue
+        assert found in ({}, {"header": b"h"})
+
+
+def test_any_flipped_byte_of_a_packed_file(golden: Golden, tmp_path: Path) -> None:
+    sections = read_sections(golden("direct"))
+    data = file_image(sections)
+    start = data.find(sections["weights"])
+    for position in range(start - 600, start + 100, 7):
+        damaged = bytearray(data)
+        damaged[position] ^= 0x20
+        (tmp_path / "f.inr").write_bytes(damaged)
+        with pytest.raises(FormatError):
+            read_sections(tmp_path / "f.inr")
+
+
 def test_deflated_bytes_come_back() -> None:
     for data in (b"", b"x", bytes(100_000)):
         assert inflate(deflate(data), "test") == data
+        assert inflate(zlib.compress(data), "test") == data
+
+
+def test_a_stream_of_another_dictionary_is_damaged() -> None:
+    compressor = zlib.compressobj(zdict=b"of another program")
+    with pytest.raises(FormatError, match="damaged"):
+        inflate(compressor.compress(b"another") + compressor.flush(), "test")
 
 
 def listing(folder: Path) -> dict[str, bytes]:

@@ -22,6 +22,7 @@ from inrvis.container import (
     sections,
     series_file,
 )
+from inrvis.container.dictionary import DICTIONARY
 from inrvis.container.header import (
     ArrayHeader,
     BoxesHeader,
@@ -133,6 +134,12 @@ def test_magic_version_and_sections() -> None:
         "`residuals`",
         "`masks`",
     ]
+
+
+def test_the_dictionary_of_zlib_streams() -> None:
+    start = FORMAT.index("```text\n", FORMAT.index("preset dictionary")) + len("```text\n")
+    stated = FORMAT[start : FORMAT.index("```", start)].replace("\n", "")
+    assert stated.encode("ascii") == DICTIONARY
 
 
 def test_operators() -> None:

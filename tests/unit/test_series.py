@@ -17,6 +17,7 @@ from inrvis.container import series_file
 from inrvis.container.header_parser import parse_header
 from inrvis.container.sections import deflate, file_image, inflate, read_sections
 from inrvis.container.series_file import append_volume, read_series, read_step, read_step_headers
+from inrvis.container.volume_file import split_graphs
 from inrvis.decoder.series import Series
 from inrvis.decoder.volume import Volume
 from inrvis.errors import ChecksumError, FormatError, LimitError, OutputError, UsageError
@@ -124,7 +125,7 @@ def test_equal_graphs_are_stored_once(volume: Callable[..., bytes], tmp_path: Pa
     alone = read_sections(path, volume(0.0))
     sizes = [append_volume(path, volume(float(k))) for k in range(4)]
     sections = read_sections(path)
-    assert sections["graphs"] == alone["graphs"]
+    assert split_graphs(sections["graphs"]) == split_graphs(alone["graphs"])
     assert sum(sizes) == path.stat().st_size
     # A step costs less than a file of its own: no graphs, and one section in place of four.
     assert all(size < len(volume(0.0)) - len(alone["graphs"]) for size in sizes[1:])
@@ -295,7 +296,7 @@ def test_a_step_is_read_without_the_others(series: Path, monkeypatch: pytest.Mon
 
 def rewritten(path: Path, **sections: bytes | None) -> Path:
     found = {**read_sections(path), **sections}
-    path.write_bytes(file_image({n: s for n, s in found.items() if s is not None}))
+    path.write_bytes(file_image({n: s for n, s in found.items() if s is not None}, pack=False))
     return path
 
 
