@@ -90,6 +90,10 @@ class RoleGraph:
         pixels : int
             Pixels of the padded image.
         """
+        if missing := self.inputs - set(feeds):
+            raise GraphError(
+                f"the file's graph {self._role} wants {min(missing)}, which is not there"
+            )
         own = {name: feeds[name] for name in self.inputs}
         key = (shape, *sorted((name, array.shape) for name, array in own.items()))
         if key not in self._allowed:

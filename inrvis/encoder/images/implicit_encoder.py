@@ -49,7 +49,7 @@ _BITS_PER_INTEGER = 5.0
 _LEAST_BITS_PER_WEIGHT = 2.0
 # Checksums of records, and the padding of streams to whole words.
 _RECORD_BYTES = 8
-_WIDTHS = range(4, 513, 4)
+_WIDTHS = range(4, 513)
 # Rows or columns of the first map, whichever are fewer: so many at least.
 _LEAST_ROWS = {"e-nerv": 8, "hnerv": 4}
 # The quality takes these bytes of the header, once it is known.

@@ -27,6 +27,8 @@ _LEAST_WIDTH = 6
 # Side of the kernels of the blocks, from the coarsest on; the last one goes on.
 _KERNELS = {"e-nerv": (3,), "hnerv": (1, 3, 5)}
 _ANALYSIS_WIDTH = 32
+# Factor on first weights of scales, shifts and the last convolution.
+_TIMID = 0.1
 # Integers of an embedding are of 6 bits, as in HNeRV; what an integer counts.
 MOST_EMBEDDING = 31
 EMBEDDING_STEP = 1 / 16
@@ -100,7 +102,11 @@ class NervModel(ImageModel):
         code = torch.zeros(1, shape.code_size, 1, 1)
         with torch.no_grad():
             self(ViewBatch(images, code, torch.zeros(1, shape.grid_size, 1, 1)))
-            # Images start from grey.
+            for name, weight in self.stored.items():
+                if name.endswith(("_scale_w", "_shift_w")) or name == "head_w":
+                    # Images start from grey, and blocks from hardly being told of the view:
+                    # else the scales of all blocks multiply to wild values.
+                    weight *= _TIMID
             self.stored["head_b"] += 0.5
 
     def forward(
