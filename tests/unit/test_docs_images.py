@@ -14,18 +14,20 @@ from inrvis.bitstream.latents import LatentEncoder, latent_counts, scales
 from inrvis.container.header import TensorHeader
 from inrvis.container.image_graphs import IMAGE_OPERATORS
 from inrvis.container.images_header import ROLES, CodecHeader, ImageKind, ImagesHeader
-from inrvis.decoder.codes import code_of
+from inrvis.container.implicit_header import IMPLICIT_ROLES, EmbeddingHeader, ImplicitHeader
+from inrvis.decoder.codes import code_of, grid_of, waves_of
 from inrvis.parameters import Cell, Parameter
 
 pytestmark = pytest.mark.decode_only
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
+SECTION_19 = TEXT[TEXT.index("## 19. Images of one network") :]
 SECTION = TEXT[TEXT.index("## 18. Images") : TEXT.index("## 19. Images of one network")]
 
 
-def rows(first_heading: str) -> list[list[str]]:
-    start = SECTION.index(f"| {first_heading} |")
-    lines = SECTION[start:].split("\n\n", 1)[0].splitlines()[2:]
+def rows(first_heading: str, section: str = SECTION) -> list[list[str]]:
+    start = section.index(f"| {first_heading} |")
+    lines = section[start:].split("\n\n", 1)[0].splitlines()[2:]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
@@ -169,3 +171,44 @@ def test_codes() -> None:
     angle = 1.25 ** np.arange(8) * np.pi * 0.5
     waves = np.stack([np.sin(angle), np.cos(angle)], axis=1)
     np.testing.assert_allclose(floats.reshape(2, 8, 2)[1], waves, atol=1e-6)
+
+
+def implicit_header() -> ImplicitHeader:
+    return ImplicitHeader(
+        name="n",
+        channels=4,
+        coverage=True,
+        stride=16,
+        codes=((-90.0, 1 / 180), (0.0, 1.0)),
+        waves=((1.0, 1.25), (2.0,)),
+        grid=(1.0, 1.25, 1.5625),
+        embedding=EmbeddingHeader(0.0625, (100, 112)),
+        low=0.0,
+        high=1.0,
+        tensors=(TensorHeader("w", (1, 1), 1.0, 0),),
+    )
+
+
+def test_fields_of_an_implicit_codec() -> None:
+    stated = {row[0].strip("`") for row in rows("field of an implicit codec", SECTION_19)}
+    values = implicit_header().to_json()
+    assert stated == {*values, *(f"embedding.{key}" for key in values["embedding"])}
+    inputs = {row[0].strip("`") for row in rows("input", SECTION_19)}
+    assert inputs == IMPLICIT_ROLES["view"]
+
+
+def test_inputs_of_an_implicit_network() -> None:
+    header, kind = implicit_header(), ImageKind(37, 60, 3, "uint8")
+    code = [1.0]
+    for u, frequencies in (((37.3 + 90) / 180, (1.0, 1.25)), (1.0, (2.0,))):
+        for f in frequencies:
+            code += [np.sin(np.pi * f * u), np.cos(np.pi * f * u)]
+    found = waves_of(header, [37.3, 1.0])
+    np.testing.assert_allclose(found, np.reshape(code, (1, -1, 1, 1)), atol=1e-6)
+    y, x = (np.arange(3) + 0.5) * 16 / 37, (np.arange(4) + 0.5) * 16 / 60
+    maps = [np.ones((3, 4))]
+    for f in (1.0, 1.25, 1.5625):
+        for wave in (np.sin, np.cos):
+            maps.append(np.repeat(wave(np.pi * f * y)[:, None], 4, axis=1))
+            maps.append(np.repeat(wave(np.pi * f * x)[None], 3, axis=0))
+    np.testing.assert_allclose(grid_of(header, kind)[0], maps, atol=1e-6)
