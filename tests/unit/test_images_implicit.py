@@ -458,3 +458,37 @@ def test_damaged_sections(sections: dict[str, bytes], opened: Callable[..., list
             changed[place] ^= 1 << int(random.integers(8))
             with pytest.raises(FormatError):
                 opened(**{name: bytes(changed)})
+
+
+# ---------------------------------------------------------------- the benchmark of views between
+
+
+def test_views_that_are_left_out_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand, on a file whose network is replaced by a constant."""
+    from benchmarks.image_between import every_second, measure, neighbours, psnr_db
+
+    phis = tuple(map(str, range(0, 360, 60)))
+    pixels = [np.full((16, 16, 3), 20 * k, dtype=np.uint8) for k in range(6)]
+    source = ImageDatabase(
+        (Parameter("phi", phis),),
+        ("FILE",),
+        tuple(Cell((k,), (k,)) for k in range(6)),
+        tuple(map(stored, pixels)),
+    )
+    kept = every_second(source, 0)
+    assert kept.parameters[0].values == ("0", "120", "240")
+    assert [int(image.load()[0, 0, 0]) for image in kept.images] == [0, 40, 80]
+    assert neighbours(source, 0, source.cells[5]) == [0, 4]
+    path = tmp_path / "x.inr"
+    codec = NervSettings("e-nerv", BitRate(90), width=4, stride=8)
+    encode_images(kept, path, codec, replace(BRIEF, steps=1, batch=1), **CPU)
+    constant = np.full((3, 16, 16), 40 / 255, dtype=np.float32)
+    monkeypatch.setattr(ImplicitNetwork, "picture", lambda *_: constant)
+    found = measure(source, 0, path)
+    assert found["left_out"] == 3
+    by_hand = [psnr_db(pixels[k], np.full_like(pixels[k], 40)) for k in (1, 3, 5)]
+    assert found["interpolated_psnr_db"] == pytest.approx(np.mean(by_hand))
+    # Views at 60 and 180 degrees lie in the middle of their neighbours, the last does not.
+    assert found["mean_psnr_db"] == pytest.approx((200 + psnr_db(pixels[5], pixels[2])) / 3)
