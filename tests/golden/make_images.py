@@ -1,23 +1,28 @@
-"""Make the golden file of images. Run once for a format, and never again for it.
+"""Make the golden files of images: `make_images.py pairs`, or `network`. Once for a format.
 
-Its reference is what torch's synthesis gives, in double precision, for the decoded latents: ONNX
-Runtime takes no part in it. That the latents are right, their checksums say.
+Their reference is what torch's networks give, in double precision, for the decoded latents or
+embeddings: ONNX Runtime takes no part in it. That these are right, their checksums say.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from inrvis.decoder.codes import grid_of, waves_of
 from inrvis.decoder.images import Images
-from inrvis.encoder.images.pair_encoder import PairEncoder
+from inrvis.encoder.images.implicit_encoder import ImplicitEncoder
 from inrvis.encoder.images.ops import TorchOps
-from inrvis.encoder.images.settings import ExactSettings, ImageTraining
+from inrvis.encoder.images.pair_encoder import PairEncoder
+from inrvis.encoder.images.settings import ExactSettings, ImageTraining, NervSettings
+from inrvis.encoder.quantise import Quantiser
 from inrvis.parameters import Cell, Parameter
 from inrvis.sources.database import ImageDatabase, StoredImage
+from inrvis.targets import Ratio
 
 FOLDER = Path(__file__).parent
 PHIS = ("0", "30", "60")
@@ -53,9 +58,19 @@ def database() -> ImageDatabase:
     )
 
 
-def main() -> None:
-    """Write the file and its reference."""
-    torch.set_num_threads(1)
+def rounded(model: Any, quantiser: Quantiser) -> torch.nn.ParameterDict:
+    """Weights as the file has them, in double precision."""
+    return torch.nn.ParameterDict(
+        {
+            name: torch.round(p.detach().double() / quantiser.step(name)) * quantiser.step(name)
+            for name, p in model.stored.items()
+            if name in quantiser.relative
+        }
+    )
+
+
+def make_pairs() -> None:
+    """Write the file of pairs and its reference."""
     training = ImageTraining(steps=250, batch=4, crop=32, rate=3e-3, trade_off=0.02)
     encoder = PairEncoder(database(), ExactSettings(8, 6, 4, 8, 16), training, device="cpu")
     model = encoder.make_model()
@@ -66,13 +81,7 @@ def main() -> None:
     (FOLDER / "format1_images.inr").write_bytes(data)
     quantiser = trainer.quantiser
     assert quantiser is not None
-    weights = torch.nn.ParameterDict(
-        {
-            name: torch.round(p.detach().double() / quantiser.step(name)) * quantiser.step(name)
-            for name, p in model.stored.items()
-            if name in quantiser.relative
-        }
-    )
+    weights = rounded(model, quantiser)
     pictures = {}
     with Images("golden", "cpu", data=data) as images:
         for left, right in encoder.pairs:
@@ -89,5 +98,44 @@ def main() -> None:
     np.savez_compressed(FOLDER / "format1_images.npz", **pictures)
 
 
+def make_network() -> None:
+    """Write the file of one network and its reference, a view between the stored ones included."""
+    training = ImageTraining(steps=250, batch=3, crop=0, rate=4e-3, clip=1.0)
+    codec = NervSettings("hnerv", Ratio(2.5), width=10, stride=16, embedding=2)
+    encoder = ImplicitEncoder(database(), codec, training, device="cpu")
+    path = FOLDER / "format1_network.inr"
+    path.write_bytes(encoder.encode(path, 0.0).data)
+    path.with_name(f".{path.name}.checkpoint.npz").unlink(missing_ok=True)
+    model = encoder.make_model()
+    pictures = {}
+    with Images(path, "cpu") as images:
+        header: Any = images.header.codec
+        steps = {tensor.name: tensor.step for tensor in header.tensors}
+        stored = images._pictures._stored.weights  # type: ignore[union-attr]
+        weights = torch.nn.ParameterDict(
+            {
+                name: torch.round(torch.from_numpy(values).double() / steps[name]) * steps[name]
+                for name, values in stored.items()
+            }
+        )
+        source: Any = images._pictures
+        embeddings = {f"image{k}": source._embedding(k) for k in range(images.count)}
+        places = {f"image{k}": images.cells[k // 2].values[0] * 30.0 for k in range(images.count)}
+        # A third of the way from the first colours to the second.
+        first, second = embeddings["image0"], embeddings["image2"]
+        embeddings["between"], places["between"] = (2 * first + second) / 3, 10.0
+        for name, embedding in embeddings.items():
+            inputs = waves_of(header, [places[name], 0.0]), grid_of(header, images.kind(0))
+            code, grid = (torch.from_numpy(values).double() for values in inputs)
+            with torch.no_grad():
+                made = model.view(
+                    TorchOps(weights), code, grid, torch.from_numpy(embedding).double()
+                )
+            picture = made[0, :, :40, :50].clamp(0, 1)
+            pictures[name] = torch.round(picture * 16384).short().numpy()
+    np.savez_compressed(FOLDER / "format1_network.npz", **pictures)
+
+
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)
+    {"pairs": make_pairs, "network": make_network}[sys.argv[1]]()

@@ -47,6 +47,8 @@ _BASE = 1.25
 _BITS_PER_WEIGHT = 6.0
 _BITS_PER_INTEGER = 5.0
 _LEAST_BITS_PER_WEIGHT = 2.0
+# Finer weights than the papers' 8 bits would buy nothing, however large the target.
+_MOST_BITS_PER_WEIGHT = 8.0
 # Checksums of records, and the padding of streams to whole words.
 _RECORD_BYTES = 8
 _WIDTHS = range(4, 513)
@@ -138,7 +140,10 @@ class ImplicitEncoder(DatabaseEncoder):
             self.places(),
             training if seconds is None else replace(training, seconds=seconds),
             foreground=self._codec.foreground,
-            weight_bits=8 * self._weight_bytes(self._planned_streams()),
+            weight_bits=min(
+                8.0 * self._weight_bytes(self._planned_streams()),
+                _MOST_BITS_PER_WEIGHT * sum(p.numel() for p in model.stored.values()),
+            ),
             seed=self.seed,
             report=self.report,
         )
