@@ -461,6 +461,13 @@ def make_series():
             append_volume(path, file_image(sections))
 
 
+def make_packed():
+    """The sections of `layers` in one dataset."""
+    sections = read_sections(FOLDER / "format1_layers.inr")
+    sections["header"] = deflate(inflate(sections["header"], "header"))
+    (FOLDER / "format1_packed.inr").write_bytes(file_image(sections))
+
+
 def main():
     make_network(
         "format1_direct",
@@ -502,6 +509,7 @@ def main():
     make_gaps()
     make_layers()
     make_series()
+    make_packed()
 
 
 if __name__ == "__main__":
