@@ -15,6 +15,7 @@ MAX_WAVES = 64
 MIN_STRIDE = 8
 MAX_STRIDE = 256
 MAX_EMBEDDING_CHANNELS = 64
+_MOST_OFFSET = 1 << 15
 
 # Inputs, beside weights, that the one graph may have.
 IMPLICIT_ROLES: Mapping[str, frozenset[str]] = {"view": frozenset({"code", "grid", "embedding"})}
@@ -28,11 +29,14 @@ class EmbeddingHeader:
     ----------
     step : float
         What an integer counts.
+    offsets : tuple of int
+        For each channel the integer that is coded as 0.
     tables : tuple of int
         For each channel the table of latents that codes it.
     """
 
     step: float
+    offsets: tuple[int, ...]
     tables: tuple[int, ...]
 
 
@@ -119,6 +123,7 @@ class ImplicitHeader:
         if self.embedding is not None:
             values["embedding"] = {
                 "step": self.embedding.step,
+                "offsets": list(self.embedding.offsets),
                 "tables": list(self.embedding.tables),
             }
         return values
@@ -204,4 +209,5 @@ def _embedding(fields: Fields) -> EmbeddingHeader:
     tables = own.integers("tables", None, 0, NUMBER_OF_SCALES - 1)
     if not 0 < len(tables) <= MAX_EMBEDDING_CHANNELS:
         raise FormatError("the file's header is malformed: embedding.tables")
-    return EmbeddingHeader(step, tables)
+    offsets = own.integers("offsets", len(tables), -_MOST_OFFSET, _MOST_OFFSET)
+    return EmbeddingHeader(step, offsets, tables)

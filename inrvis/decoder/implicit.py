@@ -160,7 +160,8 @@ class ImplicitPictures:
         source = StreamSource(self._stored.streams[image], image, exact=True)
         symbols = source.symbols(np.zeros(shape), embedding_tables(embedding, shape))
         source.finish()
-        return (symbols * embedding.step).astype(np.float32)
+        offsets = np.array(embedding.offsets)[None, :, None, None]
+        return ((symbols + offsets) * embedding.step).astype(np.float32)
 
 
 def values_of(parameters: Sequence[Parameter], cell: Cell) -> list[float]:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.decode_only
 FOLDER = Path(__file__).parent
 DIGESTS = {
     "images": "4b8308e202494ee72c8da1a6937299b82f499bdcc8a5d44c4b419f760eac6c43",
-    "network": "0eb7ba332a4dc51b080ec7a92f55a3e358ab5d6a21aad2a5f907b6ba918b37a3",
+    "network": "bb287589d7347539e7753c2bf68fd50f497223ff6cdcda83de82838a125166da",
 }
 
 

@@ -182,7 +182,7 @@ def implicit_header() -> ImplicitHeader:
         codes=((-90.0, 1 / 180), (0.0, 1.0)),
         waves=((1.0, 1.25), (2.0,)),
         grid=(1.0, 1.25, 1.5625),
-        embedding=EmbeddingHeader(0.0625, (100, 112)),
+        embedding=EmbeddingHeader(0.0625, (0, -3), (100, 112)),
         low=0.0,
         high=1.0,
         tensors=(TensorHeader("w", (1, 1), 1.0, 0),),

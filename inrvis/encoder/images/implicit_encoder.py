@@ -27,13 +27,7 @@ from inrvis.encoder.images.base import (
 )
 from inrvis.encoder.images.implicit_training import ImplicitTrainer, Place
 from inrvis.encoder.images.settings import ImageTraining, NervSettings
-from inrvis.encoder.models.nerv import (
-    EMBEDDING_STEP,
-    MOST_EMBEDDING,
-    NervModel,
-    NervShape,
-    stored_weights,
-)
+from inrvis.encoder.models.nerv import EMBEDDING_STEP, NervModel, NervShape, stored_weights
 from inrvis.encoder.quantise import Quantiser, best_table, coded_bits, scale_for_bits
 from inrvis.encoder.training import Report
 from inrvis.errors import UsageError
@@ -43,9 +37,9 @@ from inrvis.targets import byte_budget
 
 # FCNR's base of frequencies (section 3), and E-NeRV's there.
 _BASE = 1.25
-# Weights and embeddings cost about as many bits; a network is the largest that fits then.
+# What weights and embeddings cost; a network is the largest that fits then.
 _BITS_PER_WEIGHT = 6.0
-_BITS_PER_INTEGER = 5.0
+_BITS_PER_INTEGER = 3.0
 _LEAST_BITS_PER_WEIGHT = 2.0
 # Finer weights than the papers' 8 bits would buy nothing, however large the target.
 _MOST_BITS_PER_WEIGHT = 8.0
@@ -199,7 +193,9 @@ class ImplicitEncoder(DatabaseEncoder):
             codes=tuple(map(_place_on_axis, axes)),
             waves=tuple(map(_waves, axes)),
             grid=_rising(cells),
-            embedding=EmbeddingHeader(EMBEDDING_STEP, (0,) * codec.embedding) if embeds else None,
+            embedding=EmbeddingHeader(EMBEDDING_STEP, *[(0,) * codec.embedding] * 2)
+            if embeds
+            else None,
             low=facts.low,
             high=facts.high,
             tensors=(),
@@ -283,16 +279,17 @@ class ImplicitEncoder(DatabaseEncoder):
         """Records of all images, and the header with the tables that they are coded with."""
         if self._header.embedding is None:
             return self._header, []
-        counts = np.zeros((self._shape.embedding, MOST_EMBEDDING + 1), dtype=np.int64)
-        for integers in embeddings:
-            for channel, own in enumerate(np.abs(integers[0])):
-                counts[channel] += np.bincount(own.ravel(), minlength=MOST_EMBEDDING + 1)
-        embedding = EmbeddingHeader(EMBEDDING_STEP, tuple(map(_table, counts)))
+        numbers = range(self._shape.embedding)
+        channels = [np.concatenate([e[0, c].ravel() for e in embeddings]) for c in numbers]
+        offsets = tuple(int(np.median(values)) for values in channels)
+        tables = (_table(np.bincount(abs(v - o))) for v, o in zip(channels, offsets, strict=True))
+        embedding = EmbeddingHeader(EMBEDDING_STEP, offsets, tuple(tables))
         records = []
         for integers in embeddings:
+            symbols = integers - np.array(offsets)[None, :, None, None]
             encoder = LatentEncoder()
-            encoder.put(integers, embedding_tables(embedding, integers.shape))
-            records.append(checksum(integers).to_bytes(4, "little") + encoder.finish())
+            encoder.put(symbols, embedding_tables(embedding, symbols.shape))
+            records.append(checksum(symbols).to_bytes(4, "little") + encoder.finish())
         return replace(self._header, embedding=embedding), records
 
     def _fitting(
@@ -389,7 +386,7 @@ def _rising(most: float) -> tuple[float, ...]:
 
 
 def _table(magnitudes: Integers) -> int:
-    """Table of latents that codes a channel in the fewest bits, of every fourth."""
+    """Table of latents, of every fourth, that is the best one for these counts of magnitudes."""
     return min(range(0, NUMBER_OF_SCALES, _TABLE_STEP), key=lambda t: _bits(magnitudes, t))
 
 

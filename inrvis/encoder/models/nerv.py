@@ -102,11 +102,11 @@ class NervModel(ImageModel):
         code = torch.zeros(1, shape.code_size, 1, 1)
         with torch.no_grad():
             self(ViewBatch(images, code, torch.zeros(1, shape.grid_size, 1, 1)))
-            for name, weight in self.stored.items():
+            for name in self.stored:
                 if name.endswith(("_scale_w", "_shift_w")) or name == "head_w":
                     # Images start from grey, and blocks from hardly being told of the view:
                     # else the scales of all blocks multiply to wild values.
-                    weight *= _TIMID
+                    self.stored[name] *= _TIMID
             self.stored["head_b"] += 0.5
 
     def forward(
@@ -132,7 +132,9 @@ class NervModel(ImageModel):
         x = images
         for level in range(self.shape.stride.bit_length() - 1):
             x = ops.leaky(ops.conv(x, f"a{level}", _ANALYSIS_WIDTH, 3, 2))
-        return torch.tanh(ops.conv(x, "embed", self.shape.embedding, 1)) * MOST_EMBEDDING
+        x = ops.conv(x, "embed", self.shape.embedding, 1)
+        # Bounded, but never flat: with tanh, whole channels ended at their limits for good.
+        return x / (1 + x.abs()) * MOST_EMBEDDING
 
     def view(self, ops: Ops, code: Any, grid: Any, embedding: Any) -> Any:
         """The network that is stored; images, nominally from 0 to 1."""
