@@ -35,7 +35,8 @@ def scene_gui(path: str) -> None:
     """Volume rendering of the near half and contour of the far one."""
     reader = simple.OpenDataFile(path)
     view = simple.GetActiveViewOrCreate("RenderView")
-    shown = simple.Show(reader, view)
+    near = simple.ExtractSubset(Input=reader, VOI=[0, 98, 0, 232, 0, 188])
+    shown = simple.Show(near, view)
     shown.SetRepresentationType("Volume")
     simple.ColorBy(shown, ("POINTS", "intensity"))
     brain_colours(shown)
@@ -47,8 +48,6 @@ def scene_gui(path: str) -> None:
     simple.ColorBy(surface, None)
     surface.DiffuseColor = [0.85, 0.7, 0.6]
     simple.Hide(contour, view)
-    shown.Cropping = 1
-    shown.CroppingOrigin, shown.CroppingScale = [0, 0, 0], [0.5, 1, 1]
     look_at(view, (98, 116, 94), 480)
     simple.SetActiveSource(reader)
 
