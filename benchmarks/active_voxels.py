@@ -81,7 +81,7 @@ def train(
         assembly.normalised.values, device, torch.Generator(device).manual_seed(seed), known
     )
     model = FourierNetwork(network, data, generator)
-    settings = TrainingSettings(seconds=1e6, batch=BATCH)
+    settings = TrainingSettings(seconds=1e6, batch=BATCH, first_batch=BATCH)
     steps = math.ceil(epochs * np.count_nonzero(mask) / BATCH)
     settings = replace(settings, seconds=1e6 * steps / planned_steps(model, settings))
     trainer = Trainer(model, settings, 20 * math.log10(2))

@@ -66,7 +66,7 @@ def train_for(build: Build, voxels: int, file_bytes: int, seconds: float) -> Run
     seconds are more.
     """
     batch = min(_LARGEST_BATCH, max(_SMALLEST_BATCH, voxels // _SHARE))
-    training = TrainingSettings(seconds=_NEXT_TO_NOTHING, batch=batch)
+    training = TrainingSettings(seconds=_NEXT_TO_NOTHING, batch=batch, first_batch=batch)
     times: list[tuple[str, float]] = []
     watched = build(lambda progress: times.append((progress.stage, time.process_time())))
     model = watched.train(file_bytes, training).model

@@ -42,8 +42,8 @@ class EncodeReport:
         Size of the file, and of the values in the source's type.
     model : str
         Name of the model.
-    parameters : int
-        Its weights and biases.
+    parameters, blocks : int
+        Its weights and biases, and the blocks that they are divided into.
     encode_seconds, decode_seconds : float
         Wall time of the whole encoding and of one whole decoding.
     device : str
@@ -66,6 +66,7 @@ class EncodeReport:
     original_bytes: int
     model: str
     parameters: int
+    blocks: int
     encode_seconds: float
     decode_seconds: float
     device: str
@@ -482,6 +483,7 @@ def _report(result: Result, image: Any, target: Target, seconds: float) -> Encod
         original_bytes=header.original_bytes,
         model=header.model_name,
         parameters=header.parameters,
+        blocks=sum(model.number_of_blocks for model in header.models),
         encode_seconds=seconds,
         decode_seconds=result.encoded.decode_seconds,
         device=result.device,

@@ -12,7 +12,9 @@ from inrvis.errors import UsageError
 # Measured at ratio 200 (docs/benchmarks.md): trunks of about this many weights do well in the
 # time of the presets. Smaller ones waste bytes, larger ones see too few samples. Volumes with
 # sharp detail want the finer weights, smooth ones would do with five bits.
-_WEIGHTS_PER_BLOCK = 4000
+_WEIGHTS_PER_BLOCK = 4500
+# Where blocks may lie matters as much: short trials choose among about so many times as many.
+DENSITIES = (1.0, 0.35, 0.6, 1.4, 2.0)
 BITS_PER_WEIGHT = 6.0
 _OVERLAP = 3
 _NARROWEST, _WIDEST = 6, 512
@@ -40,9 +42,26 @@ def choose_blocks(dimensions: tuple[int, int, int], number: float) -> tuple[int,
 
 
 def plan_model(
-    dimensions: tuple[int, int, int], channels: int, weight_bits: float, spacing: int = 0
+    dimensions: tuple[int, int, int],
+    channels: int,
+    weight_bits: float,
+    spacing: int = 0,
+    density: float = 1.0,
 ) -> SirenSettings:
     """Network whose weights cost about ``weight_bits`` once quantised.
+
+    Parameters
+    ----------
+    dimensions : tuple of 3 int
+        Voxels along x, y and z.
+    channels : int
+        Outputs.
+    weight_bits : float
+        Bits for all weights.
+    spacing : int
+        Voxels between knots; 0 for none.
+    density : float
+        Number of blocks, relative to the usual one.
 
     Raises
     ------
@@ -50,7 +69,7 @@ def plan_model(
         If not even the smallest network fits.
     """
     parameters = weight_bits / BITS_PER_WEIGHT
-    blocks = choose_blocks(dimensions, max(1.0, parameters / _WEIGHTS_PER_BLOCK))
+    blocks = choose_blocks(dimensions, max(1.0, density * parameters / _WEIGHTS_PER_BLOCK))
     shortest = (
         min(n // b for n, b in zip(dimensions, blocks, strict=True) if b > 1)
         if max(blocks) > 1

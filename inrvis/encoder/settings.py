@@ -14,6 +14,8 @@ from inrvis.encoder.octree import PartitionSettings
 from inrvis.errors import UsageError
 
 Preset = Literal["fast", "balanced", "best"]
+# Steps of a warm start, relative to a cold one's.
+_WARM_RATE = 0.3
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,9 @@ class TrainingSettings:
         Whether `seconds` is measured.
     batch : int
         Evaluations of the trunk in a step; fewer on volumes of few voxels.
+    first_batch, growth : int, float
+        Evaluations in the first steps, and the fraction of the training in which they grow to
+        `batch`: rough steps are many at first, and fine ones few at the end.
     muon_rate, adam_rate, frequency_rate : float
         Peak step sizes of the orthogonalised matrices, of the head, and of the first layer.
     weight_decay : float
@@ -192,12 +197,32 @@ class TrainingSettings:
     seconds: float
     clocked: bool = False
     batch: int = 65536
+    first_batch: int = 16384
+    growth: float = 0.25
     muon_rate: float = 0.1
     adam_rate: float = 2e-3
     frequency_rate: float = 2e-2
     weight_decay: float = 0.02
     quantise_start: float = 0.8
     optimiser: Literal["muon", "adam", "adamax"] = "muon"
+
+    def batch_at(self, fraction: float) -> int:
+        """Evaluations in a step at a ``fraction`` of the training."""
+        first = min(self.first_batch, self.batch)
+        if self.optimiser != "muon" or first == self.batch:
+            return self.batch
+        grown = math.pow(self.batch / first, min(1.0, fraction / self.growth))
+        return round(first * grown)
+
+    def warm(self) -> TrainingSettings:
+        """Return those of a training that goes on from a trained network: small, fine steps."""
+        return replace(
+            self,
+            muon_rate=_WARM_RATE * self.muon_rate,
+            adam_rate=_WARM_RATE * self.adam_rate,
+            frequency_rate=_WARM_RATE * self.frequency_rate,
+            first_batch=self.batch,
+        )
 
 
 ModelChoice = Literal["auto", "siren", "fourier", "sci", "none"] | FourierSettings | SciSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -15,9 +15,11 @@ from inrvis.encoder.quantise import Quantiser, scale_for_bits, sensible_steps
 from inrvis.encoder.settings import TrainingSettings
 from inrvis.errors import UsageError
 
-# Two desktop cores: seconds for a product and for a sine, forward and backward.
+# Two desktop cores: seconds for a product and for a sine, forward and backward, and for a step of
+# whatever batch.
 _SECONDS_PER_PRODUCT = 0.086e-9
 _SECONDS_PER_SINE = 3.2e-9
+_SECONDS_PER_STEP = 4e-3
 _FEWEST_STEPS = 60
 _WARM_UP = 50
 # Rounds of the rate control while weights are trained through their quantiser.
@@ -36,24 +38,48 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
+def part_of(report: Report | None, start: float, share: float) -> Report | None:
+    """Report of a part of the training, as of the whole."""
+    if report is None:
+        return None
+    return lambda progress: report(replace(progress, fraction=start + share * progress.fraction))
+
+
+def seconds_per_step(cost: tuple[float, float], batch: int) -> float:
+    """Seconds that two desktop cores are taken to need; the same on every machine."""
+    products, sines = cost
+    return _SECONDS_PER_STEP + batch * (products * _SECONDS_PER_PRODUCT + sines * _SECONDS_PER_SINE)
+
+
 def planned_steps(model: Model, settings: TrainingSettings) -> int:
-    """Steps that two desktop cores take in ``settings.seconds``; the same on every machine."""
-    products, sines = model.cost
-    cost = settings.batch * (products * _SECONDS_PER_PRODUCT + sines * _SECONDS_PER_SINE)
-    return max(_FEWEST_STEPS, round(settings.seconds / cost))
+    """Steps of whole batches that fit into ``settings.seconds``."""
+    steps = round(settings.seconds / seconds_per_step(model.cost, settings.batch))
+    return max(_FEWEST_STEPS, steps)
 
 
 class _Schedule:
     """Fraction of the training that is over, by steps or by the clock."""
 
-    def __init__(self, settings: TrainingSettings, steps: int) -> None:
-        self._seconds = settings.seconds if settings.clocked else None
-        self._steps, self._start = steps, time.monotonic()
+    def __init__(self, model: Model, settings: TrainingSettings) -> None:
+        self._cost, self._settings = model.cost, settings
+        least = _FEWEST_STEPS * seconds_per_step(model.cost, settings.batch)
+        self._seconds = settings.seconds if settings.clocked else max(settings.seconds, least)
+        self._spent, self._start = 0.0, time.monotonic()
 
-    def fraction(self, step: int) -> float:
-        if self._seconds is None:
-            return step / self._steps
-        return (time.monotonic() - self._start) / self._seconds
+    def fraction(self) -> float:
+        if self._settings.clocked:
+            return (time.monotonic() - self._start) / self._seconds
+        return self._spent / self._seconds
+
+    def take(self, batch: int) -> None:
+        self._spent += seconds_per_step(self._cost, batch)
+
+    def over(self) -> bool:
+        if self._settings.clocked:
+            return self.fraction() >= 1
+        # To the nearest step, whatever the rounding of the sum.
+        step = seconds_per_step(self._cost, self._settings.batch)
+        return self._spent + step / 2 >= self._seconds
 
 
 class Trainer:
@@ -94,11 +120,12 @@ class Trainer:
         """
         settings = self._settings
         rounded = settings.optimiser == "muon"
-        schedule = _Schedule(settings, planned_steps(self.model, settings))
+        schedule = _Schedule(self.model, settings)
         quantiser: Quantiser | None = None
         smooth = None
         next_round = settings.quantise_start
-        while (fraction := schedule.fraction(self.steps)) < 1:
+        while not schedule.over():
+            fraction = schedule.fraction()
             if rounded and fraction >= next_round:
                 self._require_finite()
                 if quantiser is None:
@@ -107,13 +134,15 @@ class Trainer:
                 next_round += (1 - settings.quantise_start) / _RATE_ROUNDS
             self._set_rates(fraction)
             weigh = quantiser.weigh if quantiser is not None else plain
-            loss = self.model.loss(self.model.draw(settings.batch, fraction), weigh)
+            batch = settings.batch_at(fraction)
+            loss = self.model.loss(self.model.draw(batch, fraction), weigh)
             for optimiser in self._optimisers:
                 optimiser.zero_grad(set_to_none=True)
             loss.backward()
             for optimiser in self._optimisers:
                 optimiser.step()
             self.steps += 1
+            schedule.take(batch)
             if self._report is not None:
                 value = float(loss.detach())
                 smooth = value if smooth is None else 0.95 * smooth + 0.05 * value

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from inrvis.container.header import RAW_TABLE, TensorHeader
 from inrvis.decoder.blocks import blocks_of
 from inrvis.encoder.assembly import Assembly, NetworkParts
+from inrvis.encoder.devices import torch_device
 from inrvis.encoder.masks import training_mask
 from inrvis.encoder.models.base import Model, plain
 from inrvis.encoder.models.fourier import FourierNetwork, plan_fourier
 from inrvis.encoder.models.sci import plan_sci
 from inrvis.encoder.models.separate import Separate
-from inrvis.encoder.models.siren import BlockSiren
-from inrvis.encoder.plan import BITS_PER_WEIGHT, plan_model
+from inrvis.encoder.models.siren import BlockSiren, evaluation_cost
+from inrvis.encoder.plan import BITS_PER_WEIGHT, DENSITIES, plan_model
 from inrvis.encoder.quantise import Quantiser, best_table, scale_for_bits
 from inrvis.encoder.sampling import Sampler, TrainingData
 from inrvis.encoder.settings import (
@@ -29,8 +30,8 @@ from inrvis.encoder.settings import (
     TrainingSettings,
 )
 from inrvis.encoder.start import Start
-from inrvis.encoder.training import Report, Trainer
-from inrvis.errors import DeviceError, UsageError
+from inrvis.encoder.training import Report, Trainer, part_of, seconds_per_step
+from inrvis.errors import UsageError
 
 # What graphs, header and HDF5 take beside the coded weights, for the first plan.
 _OVERHEAD_BYTES = 1300
@@ -38,12 +39,15 @@ _SMALLEST_BATCH = 2048
 _RAW_BITS = 32.0
 # Share of the training that tells whether several arrays share a network, for each answer.
 _SHARING_TRIAL = 0.1
+# Share for each trial of other blocks. After so many steps of such batches they rank as long
+# trainings do, but for a head start of small blocks, about half a dB for twice as many.
+_BLOCKS_TRIAL, _TRIAL_STEPS, _TRIAL_BATCH = 0.03, 150, 8192
+_HEAD_START = 1 / 6
+_TRIAL_VOXELS = 1 << 17
 # About what twice the bytes bring, and what stands for no error at all.
 _DB_PER_DOUBLING, _EXACT_DB = 5.0, 120.0
 # A network to start from serves where its weights get about as many bits as a new one's would.
 _START_BITS_PER_WEIGHT = (3.5, 12.0)
-# Steps of a warm start, relative to a cold one's.
-_WARM_RATE = 0.3
 
 
 @dataclass(frozen=True)
@@ -54,23 +58,6 @@ class Trained:
     quantiser: Quantiser | None
     steps: int
     start: Start | None = None
-
-
-def torch_device(device: str) -> torch.device:
-    """Torch device for auto, cpu or cuda.
-
-    Raises
-    ------
-    DeviceError
-        If CUDA was demanded and torch cannot use it here.
-    UsageError
-        If ``device`` is none of the three.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"unknown device {device!r}: choose auto, cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("CUDA was asked for, but torch finds no CUDA device; use --device auto")
-    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 class VolumeEncoder:
@@ -117,6 +104,8 @@ class VolumeEncoder:
         # Not known before the first training.
         several = choice == "siren" and self.start is None and len(arrays) > 1
         self._separate: bool | None = None if several else False
+        tries = choice == "siren" and self.start is None
+        self._density: float | None = None if tries else 1.0
         self._shares = np.array([float(array.components) for array in arrays])
 
     @property
@@ -134,19 +123,55 @@ class VolumeEncoder:
         """
         report = self._report
         if self._separate is None:
-            share = _SHARING_TRIAL
-            trial = replace(training, seconds=share * training.seconds)
-            training = replace(training, seconds=(1 - 2 * share) * training.seconds)
-            shared, apart = (
-                self._qualities(way, budget_bytes, trial, _part(report, number * share, share))
-                for number, way in enumerate((False, True))
-            )
-            report = _part(report, 2 * share, 1 - 2 * share)
-            # Shares of the bytes level out how good arrays are, whose mean stays about the same.
-            self._separate = bool(apart.mean() > shared.mean())
-            if self._separate:
-                self._shares *= 2 ** ((apart.mean() - apart) / _DB_PER_DOUBLING)
+            training, report = self._choose_sharing(budget_bytes, training, report)
+        if self._density is None and start is None:
+            training, report = self._choose_blocks(budget_bytes, training, report)
         return self._train(budget_bytes, training, start, report)
+
+    def _choose_sharing(
+        self, budget_bytes: float, training: TrainingSettings, report: Report | None
+    ) -> tuple[TrainingSettings, Report | None]:
+        """Whether several arrays share a network; what is left of the training."""
+        share = _SHARING_TRIAL
+        trial = replace(training, seconds=share * training.seconds)
+        shared, apart = (
+            self._qualities(way, budget_bytes, trial, part_of(report, number * share, share))
+            for number, way in enumerate((False, True))
+        )
+        # Shares of the bytes level out how good arrays are, whose mean stays about the same.
+        self._separate = bool(apart.mean() > shared.mean())
+        if self._separate:
+            self._shares *= 2 ** ((apart.mean() - apart) / _DB_PER_DOUBLING)
+        rest = replace(training, seconds=(1 - 2 * share) * training.seconds)
+        return rest, part_of(report, 2 * share, 1 - 2 * share)
+
+    def _choose_blocks(
+        self, budget_bytes: float, training: TrainingSettings, report: Report | None
+    ) -> tuple[TrainingSettings, Report | None]:
+        """How many blocks; what is left of the training.
+
+        Nothing is chosen yet where there is no time for trials that would tell.
+        """
+        share, batch = _BLOCKS_TRIAL, min(training.batch, _TRIAL_BATCH)
+        trial = replace(training, seconds=share * training.seconds, batch=batch)
+        bits = 8 * (budget_bytes - _OVERHEAD_BYTES)
+        cost = evaluation_cost(self._plans(bits)[0], len(self._groups()[0]))
+        if trial.seconds < _TRIAL_STEPS * seconds_per_step(cost, batch):
+            return training, report
+        losses: dict[tuple[SirenSettings, ...], tuple[float, float]] = {}
+        for density in DENSITIES:
+            self._density = density
+            plans = self._plans(bits)
+            if plans not in losses:
+                own = part_of(report, len(losses) * share, share)
+                losses[plans] = _loss(self._train(budget_bytes, trial, report=own)), density
+        _, self._density = min(
+            (loss * sum(math.prod(plan.blocks) for plan in plans) ** _HEAD_START, density)
+            for plans, (loss, density) in losses.items()
+        )
+        spent = len(losses) * share
+        rest = replace(training, seconds=(1 - spent) * training.seconds)
+        return rest, part_of(report, spent, 1 - spent)
 
     def _qualities(
         self,
@@ -191,7 +216,7 @@ class VolumeEncoder:
             model = self._make(data, bits, generator).to(self.device)
         else:
             model = self._started(start, data, generator, training)
-            training = _warm(training)
+            training = training.warm()
         # Channels have a range of two: a mean squared error of one is that of a peak of two.
         trainer = Trainer(model, training, 20 * math.log10(2), report)
         quantiser = trainer.train(bits, generator)
@@ -281,25 +306,38 @@ class VolumeEncoder:
         return NetworkParts(exported.models, exported.graphs, tensors, trained.steps)
 
     def _make(self, data: TrainingData, bits: float, generator: torch.Generator) -> Model:
-        choice, dimensions = self._choice, self._grid.dimensions
+        choice = self._choice
         if isinstance(choice, FourierSettings):
             number = bits / (_RAW_BITS if choice.as_published else BITS_PER_WEIGHT)
             return FourierNetwork(plan_fourier(choice, data.channels, number), data, generator)
         if isinstance(choice, SciSettings):
             number = bits / (_RAW_BITS if choice.as_published else BITS_PER_WEIGHT)
             return plan_sci(choice, self._normalised, int(number), data, generator)
+        groups = self._groups()
+        models = [
+            self._siren(plan, self._of_channels(data, channels), generator)
+            for plan, channels in zip(self._plans(bits), groups, strict=True)
+        ]
+        return Separate(models, groups) if len(models) > 1 else models[0]
+
+    def _groups(self) -> list[tuple[int, ...]]:
+        """Channels of each network."""
         if not self._separate:
-            settings = plan_model(dimensions, self.channels, bits, self._knot_spacing)
-            return self._siren(settings, data, generator)
-        models, groups = [], []
-        shares = bits * self._shares / self._shares.sum()
-        for array, share in zip(self._normalised.arrays, shares, strict=True):
-            channels = tuple(range(array.channel, array.channel + array.components))
-            own = self._of_channels(data, channels)
-            settings = plan_model(dimensions, len(channels), share, self._knot_spacing)
-            models.append(self._siren(settings, own, generator))
-            groups.append(channels)
-        return Separate(models, groups)
+            return [tuple(range(self.channels))]
+        return [
+            tuple(range(array.channel, array.channel + array.components))
+            for array in self._normalised.arrays
+        ]
+
+    def _plans(self, bits: float) -> tuple[SirenSettings, ...]:
+        """Size and blocks of each network, of ``bits`` in all."""
+        groups = self._groups()
+        shares = self._shares / self._shares.sum() if self._separate else [1.0]
+        density = 1.0 if self._density is None else self._density
+        return tuple(
+            plan_model(self._grid.dimensions, len(group), bits * share, self._knot_spacing, density)
+            for group, share in zip(groups, shares, strict=True)
+        )
 
     def _siren(
         self, settings: SirenSettings, data: TrainingData, generator: torch.Generator
@@ -348,20 +386,12 @@ class VolumeEncoder:
         return trained.start.after(trained.model, self._normalised.arrays)
 
 
-def _part(report: Report | None, start: float, share: float) -> Report | None:
-    """Report of a part of the training, as of the whole."""
-    if report is None:
-        return None
-    return lambda progress: report(replace(progress, fraction=start + share * progress.fraction))
-
-
-def _warm(training: TrainingSettings) -> TrainingSettings:
-    return replace(
-        training,
-        muon_rate=training.muon_rate * _WARM_RATE,
-        adam_rate=training.adam_rate * _WARM_RATE,
-        frequency_rate=training.frequency_rate * _WARM_RATE,
-    )
+@torch.no_grad()
+def _loss(trained: Trained) -> float:
+    """Mean squared error of rounded weights on a sample."""
+    model, quantiser = trained.model, trained.quantiser
+    weigh = plain if quantiser is None else quantiser.weigh
+    return float(model.loss(model.draw(_TRIAL_VOXELS, 1.0), weigh))
 
 
 def _bits(tensor: torch.Tensor) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ import pytest
 
 QUALITY = {"psnr_db", "max_abs_error", "nrmse", "ssim"}
 RATE = {"compression_ratio", "bits_per_value", "encoded_bytes", "original_bytes"}
-ENCODE = {"model", "parameters", "encode_seconds", "decode_seconds", "device", "target"}
+ENCODE = {"model", "parameters", "blocks", "encode_seconds", "decode_seconds", "device", "target"}
 INFO = {
     "kind",
     "format",

@@ -24,7 +24,7 @@ from inrvis.encoder.images.settings import ImageCodec, ImageTraining, describe
 from inrvis.encoder.images.stills import Stills, stills
 from inrvis.encoder.images.trainer import Checkpoint
 from inrvis.encoder.training import Progress, Report
-from inrvis.encoder.volume import torch_device
+from inrvis.encoder.devices import torch_device
 from inrvis.errors import SourceError, UsageError
 from inrvis.parameters import Parameter
 from inrvis.sources.database import ImageDatabase

@@ -144,9 +144,7 @@ class BlockSiren(Model):
     @property
     def cost(self) -> tuple[float, float]:
         """Products and sines of one evaluation."""
-        s = self.settings
-        products = parameter_count(s, self.channels) / math.prod(s.blocks)
-        return products, s.width * (s.depth + 1) + s.features + s.head_width
+        return evaluation_cost(self.settings, self.channels)
 
     def export(self, headers: Mapping[str, TensorHeader]) -> Exported:
         """One network with blocks in a lattice."""
@@ -172,3 +170,10 @@ def parameter_count(settings: SirenSettings, channels: int) -> int:
     trunk = 4 * width + depth * (width + 1) * width + (width + 1) * settings.features
     head = (settings.features + 1) * settings.head_width + (settings.head_width + 1) * channels
     return math.prod(settings.blocks) * trunk + head
+
+
+def evaluation_cost(settings: SirenSettings, channels: int) -> tuple[float, float]:
+    """Products and sines of one evaluation."""
+    products = parameter_count(settings, channels) / math.prod(settings.blocks)
+    sines = settings.width * (settings.depth + 1) + settings.features + settings.head_width
+    return products, sines

@@ -1,0 +1,95 @@
+"""How a network is divided into blocks, and how its batches grow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from inrvis.encoder import volume
+from inrvis.encoder.assembly import Assembly
+from inrvis.encoder.normalise import normalise
+from inrvis.encoder.plan import DENSITIES, plan_model
+from inrvis.encoder.settings import TrainingSettings
+from inrvis.encoder.volume import VolumeEncoder
+from inrvis.sources import from_array
+
+BRIEF = TrainingSettings(seconds=0.02, batch=512)
+BUDGET = 24_000
+DIMENSIONS = (40, 36, 34)
+
+
+@pytest.fixture
+def encoder(field: Any, monkeypatch: pytest.MonkeyPatch) -> VolumeEncoder:
+    # Time for trials, however brief.
+    monkeypatch.setattr(volume, "_TRIAL_STEPS", 0)
+    image = from_array(field(DIMENSIONS[::-1], "float32"))
+    return VolumeEncoder(Assembly(image, normalise(image), {}), "siren", device="cpu")
+
+
+def blocks(encoder: VolumeEncoder, density: float) -> tuple[int, int, int]:
+    bits = 8.0 * (BUDGET - volume._OVERHEAD_BYTES)
+    return plan_model(DIMENSIONS, encoder.channels, bits, density=density).blocks
+
+
+def test_the_blocks_of_the_best_trial_are_taken(
+    encoder: VolumeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distinct = {blocks(encoder, density) for density in DENSITIES}
+    assert len(distinct) > 2
+    tried = []
+
+    def loss(trained: Any) -> float:
+        tried.append(trained.model.settings.blocks)
+        return 0.1 if tried[-1] == blocks(encoder, 2.0) else 0.4
+
+    monkeypatch.setattr(volume, "_loss", loss)
+    trained = encoder.train(BUDGET, BRIEF)
+    assert trained.model.settings.blocks == blocks(encoder, 2.0)
+    assert len(tried) == len(set(tried)) == len(distinct)
+    # What is chosen once is chosen for other sizes, too.
+    encoder.train(BUDGET // 2, BRIEF)
+    assert len(tried) == len(distinct)
+
+
+def test_trials_measure_the_networks_they_train(
+    encoder: VolumeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(volume, "DENSITIES", (1.0,))
+    good, bad = (encoder.train(BUDGET, BRIEF) for _ in range(2))
+    for parameter in bad.model.parameters():
+        parameter.data.zero_()
+    assert volume._loss(good) < volume._loss(bad)
+
+
+def test_no_trial_where_it_would_not_tell(
+    encoder: VolumeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(volume, "_TRIAL_STEPS", 150)
+    monkeypatch.setattr(volume, "_loss", lambda _: pytest.fail("a trial"))
+    trained = encoder.train(BUDGET, BRIEF)
+    assert trained.model.settings.blocks == blocks(encoder, 1.0)
+
+
+def test_progress_is_that_of_the_whole(
+    encoder: VolumeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(volume, "DENSITIES", (1.0, 2.0))
+    fractions: list[float] = []
+    encoder._report = lambda progress: fractions.append(progress.fraction)
+    encoder.train(BUDGET, BRIEF)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] > 0.9
+
+
+@pytest.mark.parametrize("batch", [256, 8192, 65536])
+def test_batches_grow_to_their_size(batch: int) -> None:
+    settings = TrainingSettings(seconds=1, batch=batch)
+    sizes = [settings.batch_at(k / 20) for k in range(21)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] == min(batch, settings.first_batch)
+    assert sizes[5:] == [batch] * 16
+    assert {settings.warm().batch_at(k / 20) for k in range(21)} == {batch}
+    # Papers keep theirs.
+    assert replace(settings, optimiser="adamax").batch_at(0.0) == batch
