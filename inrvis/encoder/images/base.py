@@ -19,12 +19,12 @@ from inrvis.container.images_header import CodecHeader, ImageKind, ImagesHeader
 from inrvis.container.implicit_header import ImplicitHeader
 from inrvis.container.weights import pack_tensors
 from inrvis.decoder.images import Images
+from inrvis.encoder.devices import torch_device
 from inrvis.encoder.images.pictures import Pictures, look_at
 from inrvis.encoder.images.settings import ImageCodec, ImageTraining, describe
 from inrvis.encoder.images.stills import Stills, stills
 from inrvis.encoder.images.trainer import Checkpoint
 from inrvis.encoder.training import Progress, Report
-from inrvis.encoder.devices import torch_device
 from inrvis.errors import SourceError, UsageError
 from inrvis.parameters import Parameter
 from inrvis.sources.database import ImageDatabase
