@@ -54,6 +54,8 @@ def scene_gui(path: str) -> None:
 
 def scene_stride(path: str) -> None:
     """The same contour at three strides."""
+    # The first picture of each view would move its camera.
+    simple._DisableFirstRenderCameraReset()
     layout = simple.GetLayout()
     layout.SplitHorizontal(0, 1 / 3)
     layout.SplitHorizontal(2, 1 / 2)
@@ -70,7 +72,7 @@ def scene_stride(path: str) -> None:
         surface.DiffuseColor = [0.85, 0.7, 0.6]
         title = simple.Show(simple.Text(Text=f"Stride {stride}"), view)
         title.FontSize = 22
-        look_at(view, (98, 116, 94), 480)
+        look_at(view, (98, 116, 94), 800)
     simple.SetActiveSource(reader)
 
 
