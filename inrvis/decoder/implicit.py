@@ -161,7 +161,8 @@ class ImplicitPictures:
         symbols = source.symbols(np.zeros(shape), embedding_tables(embedding, shape))
         source.finish()
         offsets = np.array(embedding.offsets)[None, :, None, None]
-        return ((symbols + offsets) * embedding.step).astype(np.float32)
+        values: Array = ((symbols + offsets) * embedding.step).astype(np.float32)
+        return values
 
 
 def values_of(parameters: Sequence[Parameter], cell: Cell) -> list[float]:

@@ -32,9 +32,9 @@ from inrvis.errors import OutputError, UsageError
 from inrvis.sources import Image
 from inrvis.targets import MaxError, Psnr, Target, byte_budget
 
-# A short training tells what a long one will reach, less about this much.
+# A short training tells what a long one will reach, less about so much after so many steps.
 _TRIAL_SHARE = 0.12
-_TRIAL_DEFICIT_DB = 2.0
+_TRIAL_DEFICIT_DB, _TRIAL_DEFICIT_DB_STEPS, _MOST_DEFICIT_DB = 1.0, 1500.0, 8.0
 # How many dB a doubling of the bytes is taken to bring before anything is measured.
 _DB_PER_DOUBLING = 2.2
 _MOST_ATTEMPTS = 4
@@ -270,7 +270,7 @@ class _Search:
             trial = replace(training, seconds=training.seconds * _TRIAL_SHARE)
             trained = self.encoder.train(budget, trial)
             first = self.assembly.finish(self.encoder.fit(trained, budget))
-            if _worst(first) + _TRIAL_DEFICIT_DB < _worst(worth):
+            if _worst(first) + _deficit_db(trained.steps) < _worst(worth):
                 return first
             start = self.encoder.after(trained)
             training = replace(training, seconds=training.seconds * (1 - _TRIAL_SHARE))
@@ -326,8 +326,9 @@ class _Search:
         """Size at which a network may have ``psnr_db``, from a short training at another."""
         size = max(_SMALLEST_BYTES, self._original / 100)
         trial = replace(self.training, seconds=self.training.seconds * _TRIAL_SHARE)
-        first = self.assembly.finish(self._fitted(int(size), trial))
-        missing = psnr_db - _worst(first) - _TRIAL_DEFICIT_DB / 2
+        networks = self._fitted(int(size), trial)
+        first = self.assembly.finish(networks)
+        missing = psnr_db - _worst(first) - _deficit_db(networks.steps) / 2
         return min(size * 2 ** (missing / _DB_PER_DOUBLING), self._original)
 
     def _warm_of(self, psnr_db: float, start: float, most: float = math.inf) -> Iterator[Encoded]:
@@ -376,10 +377,12 @@ class _Search:
             return
         try:
             trial = replace(self.training, seconds=self.training.seconds * _TRIAL_SHARE)
-            missing = psnr_db - _worst(self.assembly.finish(self._fitted(int(budget), trial)))
-            if missing > _TRIAL_DEFICIT_DB:
+            networks = self._fitted(int(budget), trial)
+            missing = psnr_db - _worst(self.assembly.finish(networks))
+            deficit = _deficit_db(networks.steps)
+            if missing > deficit:
                 return
-            budget *= 2 ** ((missing - _TRIAL_DEFICIT_DB / 2) / _DB_PER_DOUBLING)
+            budget *= 2 ** ((missing - deficit / 2) / _DB_PER_DOUBLING)
             budget = min(max(budget, _SMALLEST_BYTES), _CHALLENGE_SHARE * size)
             training = self._remaining(1 - _TRIAL_SHARE, start, first=True)
             if training is None:
@@ -449,6 +452,10 @@ class _Search:
             # What a short training leaves 15 % too large a long one will hardly make smaller.
             if self.assembly.size(networks, layers) > 1.15 * size:
                 return
+
+
+def _deficit_db(steps: int) -> float:
+    return min(_TRIAL_DEFICIT_DB + _TRIAL_DEFICIT_DB_STEPS / max(steps, 1), _MOST_DEFICIT_DB)
 
 
 def _best(candidates: Sequence[Encoded], psnr_db: float) -> Encoded:
