@@ -278,8 +278,6 @@ def encode(
 
     if isinstance(model, ImageCodec):
         raise UsageError("codecs of images encode databases of images, and no volumes")
-    from inrvis.encoder.start import start_from
-
     if mode not in ("write", "append", "restart"):
         raise UsageError(f"unknown mode {mode!r}: choose write, append or restart")
     training = training_settings(preset, time_budget)
@@ -289,8 +287,13 @@ def encode(
         image = _image(source, arrays, dimensions, dtype)
         if mode != "write":
             image = _step_of(path, image, mode)
-            if start is None and warm_start and path.exists():
+            if start is None and warm_start and model != "none" and path.exists():
                 start = path
+        weights = None
+        if start is not None:
+            from inrvis.encoder.start import start_from
+
+            weights = start_from(start)
         result = encode_to_target(
             image,
             path,
@@ -301,7 +304,7 @@ def encode(
             seed=seed,
             report=progress,
             knot_spacing=knot_spacing,
-            start=None if start is None else start_from(start),
+            start=weights,
             mode=mode,
         )
         return _report(result, image, target, time.perf_counter() - began)

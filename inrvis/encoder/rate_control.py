@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -25,12 +26,14 @@ from inrvis.encoder.settings import (
     SciSettings,
     TrainingSettings,
 )
-from inrvis.encoder.start import Start
-from inrvis.encoder.training import Report
-from inrvis.encoder.volume import Trained, VolumeEncoder
 from inrvis.errors import OutputError, UsageError
 from inrvis.sources import Image
 from inrvis.targets import MaxError, Psnr, Target, byte_budget
+
+if TYPE_CHECKING:
+    from inrvis.encoder.start import Start
+    from inrvis.encoder.training import Report
+    from inrvis.encoder.volume import Trained, VolumeEncoder
 
 # A short training tells what a long one will reach, less about so much after so many steps.
 _TRIAL_SHARE = 0.12
@@ -104,9 +107,12 @@ def encode_to_target(
     first = mode != "write" and not Path(path).exists()
     extra = _SERIES_BYTES + _SERIES_ARRAY_BYTES * len(image.arrays) if first else 0
     assembly = Assembly(image, normalise(image, background), facts, extra)
-    search = _Search(
-        assembly,
-        VolumeEncoder(
+
+    def make_encoder() -> VolumeEncoder:
+        # torch takes longer to load than many volumes to encode without it.
+        from inrvis.encoder.volume import VolumeEncoder
+
+        return VolumeEncoder(
             assembly,
             network,
             device=device,
@@ -114,11 +120,13 @@ def encode_to_target(
             report=report,
             knot_spacing=knot_spacing,
             start=start,
-        ),
-        GridCoder(assembly.normalised, image.grid.dimensions),
-        training,
-        strategy,
-    )
+        )
+
+    coder = GridCoder(assembly.normalised, image.grid.dimensions)
+    search = _Search(assembly, make_encoder, coder, training, strategy)
+    trains = strategy != "layers" or device not in ("auto", "cpu")
+    # Before the work: a device may be missing.
+    trained_on = search.encoder.device.type if trains else "cpu"
     if isinstance(target, MaxError):
         encoded, met = search.bounded(target)
     elif isinstance(target, Psnr):
@@ -131,7 +139,7 @@ def encode_to_target(
         write_file(path, encoded.data)
     else:
         written = append_volume(path, encoded.data, restart=mode == "restart")
-    return Result(encoded, met, search.encoder.device.type, written)
+    return Result(encoded, met, trained_on, written)
 
 
 def model_choice(
@@ -177,10 +185,15 @@ class _Search:
     """
 
     assembly: Assembly
-    encoder: VolumeEncoder
+    make_encoder: Callable[[], VolumeEncoder]
     coder: GridCoder
     training: TrainingSettings
     strategy: Strategy
+
+    @cached_property
+    def encoder(self) -> VolumeEncoder:
+        """What trains networks."""
+        return self.make_encoder()
 
     def size(self, budget: int) -> tuple[Encoded, bool]:
         """Best quality in at most ``budget`` bytes."""

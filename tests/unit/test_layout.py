@@ -88,6 +88,17 @@ def test_decoding_loads_neither_torch_nor_paraview() -> None:
     assert not loaded_by(statements) & FOREIGN
 
 
+def test_encoding_without_a_network_loads_no_torch(tmp_path: Path) -> None:
+    path = str(tmp_path / "f.inr")
+    statements = (
+        "import inrvis, numpy\n"
+        "values = numpy.arange(60.0).reshape(3, 4, 5)\n"
+        f"inrvis.encode(values, {path!r}, target=inrvis.MaxError(0.1), model='none')\n"
+        f"inrvis.encode(values, {path!r}, target=inrvis.MaxError(0.1), model='none', mode='append')"
+    )
+    assert "torch" not in loaded_by(statements)
+
+
 def test_public_names_are_sorted_and_documented() -> None:
     import inrvis
 
