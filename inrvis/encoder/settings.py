@@ -226,7 +226,7 @@ class TrainingSettings:
 
 
 ModelChoice = Literal["auto", "siren", "fourier", "sci", "none"] | FourierSettings | SciSettings
-_PRESET_SECONDS = {"fast": 20.0, "balanced": 120.0, "best": 900.0}
+_PRESET_SECONDS = {"fast": 20.0, "balanced": 105.0, "best": 900.0}
 
 
 def training_settings(preset: str, time_budget: float | None = None) -> TrainingSettings:

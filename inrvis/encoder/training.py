@@ -19,7 +19,7 @@ from inrvis.errors import UsageError
 # whatever batch.
 _SECONDS_PER_PRODUCT = 0.086e-9
 _SECONDS_PER_SINE = 3.2e-9
-_SECONDS_PER_STEP = 4e-3
+_SECONDS_PER_STEP = 8e-3
 _FEWEST_STEPS = 60
 _WARM_UP = 50
 # Rounds of the rate control while weights are trained through their quantiser.
