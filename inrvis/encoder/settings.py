@@ -151,7 +151,7 @@ class SciSettings:
     partition: Literal["octree", "equidistant", "whole"] = "octree"
     spectrum: PartitionSettings = field(default_factory=PartitionSettings)
     allocation: AllocationRule = "size"
-    least_weights: int = 800
+    least_weights: int = 4000
     layers: int = 7
     ratio: float = 2.2
     frequency: float = 20.0
