@@ -73,7 +73,12 @@ def voxels_of(coordinates: torch.Tensor) -> tuple[Any, Any, Any]:
 @pytest.mark.parametrize("mask", MASKS, ids=str)
 def test_round_trip(brief: Any, tmp_path: Path, mask: MaskSettings) -> None:
     values = drop()
-    result = encode(from_array(values), tmp_path / "f.inr", brief, replace(SMALL, mask=mask))
+    result = encode(
+        from_array(values),
+        tmp_path / "f.inr",
+        replace(brief, seconds=1.5),
+        replace(SMALL, mask=mask),
+    )
     assert result.target_met
     assert len(result.encoded.data) == (tmp_path / "f.inr").stat().st_size
     with inrvis.open(tmp_path / "f.inr") as volume:
