@@ -46,6 +46,11 @@ if pictures:
     view = CreateView("RenderView")
     view.ViewSize = [int(pictures), int(pictures)]
     view.OrientationAxesVisibility = 0
+    # Before the first step there is nothing that a camera could be fitted to.
+    sides = [int(n) - 1 for n in os.environ["GRAY_SCOTT_DIMENSIONS"].split()]
+    centre = [side / 2 for side in sides]
+    view.CameraFocalPoint = view.CenterOfRotation = centre
+    view.CameraPosition = [centre[0], centre[1], centre[2] + 3.5 * max(sides)]
     Show(contour, view)
     png = CreateExtractor("PNG", view, registrationName="pictures")
     png.Writer.FileName = "v.cdb/v_{timestep:06d}{camera}.png"

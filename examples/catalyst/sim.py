@@ -62,6 +62,7 @@ def tell_the_pipeline(chosen: argparse.Namespace) -> None:
         "GRAY_SCOTT_OUTPUT": str(chosen.output.resolve()),
         "GRAY_SCOTT_RATIO": str(chosen.ratio),
         "GRAY_SCOTT_TIME_BUDGET": str(chosen.time_budget),
+        "GRAY_SCOTT_DIMENSIONS": " ".join(map(str, chosen.dimensions)),
         "GRAY_SCOTT_FILES": "1" if chosen.files else "",
         "GRAY_SCOTT_PICTURES": str(chosen.pictures or ""),
     }
