@@ -154,7 +154,7 @@ class VolumeEncoder:
         """
         share, batch = _BLOCKS_TRIAL, min(training.batch, _TRIAL_BATCH)
         trial = replace(training, seconds=share * training.seconds, batch=batch)
-        bits = 8 * (budget_bytes - _OVERHEAD_BYTES)
+        bits = _weight_bits(budget_bytes)
         cost = evaluation_cost(self._plans(bits)[0], len(self._groups()[0]))
         if trial.seconds < _TRIAL_STEPS * seconds_per_step(cost, batch):
             return training, report
@@ -199,7 +199,7 @@ class VolumeEncoder:
         start: Start | None = None,
         report: Report | None = None,
     ) -> Trained:
-        bits = 8 * (budget_bytes - _OVERHEAD_BYTES)
+        bits = _weight_bits(budget_bytes)
         # On a small volume a large batch sees the same voxels again: take more steps instead.
         few = max(_SMALLEST_BATCH, self._grid.number_of_points // self._share)
         training = replace(training, batch=min(training.batch, few))
@@ -369,6 +369,8 @@ class VolumeEncoder:
         return model
 
     def _of_channels(self, data: TrainingData, channels: tuple[int, ...]) -> TrainingData:
+        if len(channels) == data.channels:
+            return data
         values = np.ascontiguousarray(self._normalised.values[..., list(channels)])
         return TrainingData(values, self.device, data.generator, data.known)
 
@@ -384,6 +386,11 @@ class VolumeEncoder:
         if trained.start is None:
             return None
         return trained.start.after(trained.model, self._normalised.arrays)
+
+
+def _weight_bits(budget_bytes: float) -> float:
+    """Bits that a file leaves for its weights, as first planned."""
+    return 8 * (budget_bytes - _OVERHEAD_BYTES)
 
 
 @torch.no_grad()
