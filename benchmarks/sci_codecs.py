@@ -106,6 +106,7 @@ class _Film(FrameCodec):
     library: ClassVar[str]
     container: ClassVar[str]
     options: ClassVar[dict[str, str]]
+    qualities = (51, 48, 45, 42, 40, 38, 36, 34, 32, 30, 28, 26, 24, 22, 20, 17, 14)
 
     def encode(self, levels: Levels, quality: int) -> bytes:
         av = _av()
@@ -156,7 +157,6 @@ class H264(_Film):
 
     name = "h264"
     bits = 10
-    qualities = (51, 48, 45, 42, 40, 38, 36, 34, 32, 30, 28, 26, 24, 22, 20, 17, 14)
     library, container = "libx264", "h264"
     options: ClassVar = {"x264-params": "threads=1"}
 
@@ -170,7 +170,6 @@ class Hevc(_Film):
 
     name = "hevc"
     bits = 12
-    qualities = (51, 48, 45, 42, 40, 38, 36, 34, 32, 30, 28, 26, 24, 22, 20, 17, 14)
     library, container = "libx265", "hevc"
     options: ClassVar = {"x265-params": "info=0:log-level=error:pools=none:frame-threads=1"}
 

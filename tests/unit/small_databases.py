@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from inrvis.container.sections import file_image
 from inrvis.parameters import Cell, Parameter
 from inrvis.sources.database import ImageDatabase, StoredImage
 
@@ -54,3 +56,11 @@ def database(kinds: tuple[str, ...] = ("rgb",), phis: tuple[str, ...] = PHIS) ->
             cells.append(Cell((i, j), tuple(row)))
     parameters = (Parameter("phi", phis), Parameter("theta", THETAS))
     return ImageDatabase(parameters, kinds, tuple(cells), tuple(images))
+
+
+def changed_file(sections: dict[str, bytes], folder: Path, **changed: bytes | None) -> Path:
+    """Write the sections of a file with some changed, or left out where they are None."""
+    own = {k: v for k, v in {**sections, **changed}.items() if v is not None}
+    path = folder / "changed.inr"
+    path.write_bytes(file_image(own))
+    return path

@@ -14,13 +14,14 @@ from onnx import TensorProto, helper
 
 from inrvis.container.image_graphs import CheckedGraph
 from inrvis.container.images_header import ROLES
-from inrvis.container.sections import deflate, file_image, inflate, join, read_sections, split
+from inrvis.container.sections import deflate, inflate, join, read_sections, split
 from inrvis.decoder.images import Images
 from inrvis.encoder.images.pair_encoder import PairEncoder
 from inrvis.encoder.images.settings import ExactSettings, ImageTraining
 from inrvis.errors import ChecksumError, FormatError, GraphError, LimitError
 from inrvis.parameters import Cell, Parameter
 from inrvis.sources.database import ImageDatabase, StoredImage
+from tests.unit.small_databases import changed_file
 
 Edit = Callable[[Any], Any]
 
@@ -53,10 +54,7 @@ def opened(sections: dict[str, bytes], tmp_path: Path) -> Callable[..., list[Any
     """Return a function that decodes all images of the file with changed sections."""
 
     def run(**changed: bytes | None) -> list[Any]:
-        own = {k: v for k, v in {**sections, **changed}.items() if v is not None}
-        path = tmp_path / "changed.inr"
-        path.write_bytes(file_image(own))
-        with Images(path) as images:
+        with Images(changed_file(sections, tmp_path, **changed)) as images:
             return [images.decode(k) for k in range(images.count)]
 
     return run

@@ -17,7 +17,7 @@ import inrvis
 from inrvis.cli import main
 from inrvis.container.images_header import ImageKind
 from inrvis.container.implicit_header import ImplicitHeader
-from inrvis.container.sections import deflate, file_image, inflate, read_sections
+from inrvis.container.sections import deflate, inflate, read_sections
 from inrvis.decoder.codes import grid_of, waves_of
 from inrvis.decoder.images import Images
 from inrvis.decoder.implicit import ImplicitNetwork
@@ -32,7 +32,7 @@ from inrvis.errors import ArrayNotFoundError, ChecksumError, FormatError, UsageE
 from inrvis.parameters import Cell, Parameter
 from inrvis.sources.database import ImageDatabase
 from inrvis.targets import BitRate, Ratio
-from tests.unit.small_databases import database, stored, view
+from tests.unit.small_databases import changed_file, database, stored, view
 
 E_NERV = NervSettings("e-nerv", Ratio(6), width=8, stride=16)
 H_NERV = NervSettings("hnerv", Ratio(6), width=8, stride=16, embedding=2)
@@ -381,10 +381,7 @@ def opened(sections: dict[str, bytes], tmp_path: Path) -> Callable[..., list[Any
     """Return a function that decodes all images of the file with changed sections."""
 
     def run(**changed: bytes | None) -> list[Any]:
-        own = {k: v for k, v in {**sections, **changed}.items() if v is not None}
-        path = tmp_path / "changed.inr"
-        path.write_bytes(file_image(own))
-        with Images(path) as images:
+        with Images(changed_file(sections, tmp_path, **changed)) as images:
             return [
                 *(images.decode(k) for k in range(images.count)),
                 images.view("alpha", phi=11, theta=3).pixels,

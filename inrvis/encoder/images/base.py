@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from inrvis.encoder.devices import torch_device
 from inrvis.encoder.images.pictures import Pictures, look_at
 from inrvis.encoder.images.settings import ImageCodec, ImageTraining, describe
 from inrvis.encoder.images.stills import Stills, stills
-from inrvis.encoder.images.trainer import Checkpoint
+from inrvis.encoder.images.trainer import Checkpoint, ImageTrainer
 from inrvis.encoder.training import Progress, Report
 from inrvis.errors import SourceError, UsageError
 from inrvis.parameters import Parameter
@@ -35,7 +35,9 @@ _PLAIN_PSNR_DB = 38.0
 # Part of the stills' bytes that the weights may take.
 _MOST_WEIGHTS = 0.4
 # Part of a time budget that is the training's, however long the coding of all images takes.
-LEAST_TRAINING = 0.3
+_LEAST_TRAINING = 0.3
+
+TrainerT = TypeVar("TrainerT", bound=ImageTrainer)
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,35 @@ class DatabaseEncoder(ABC):
     def original_bytes(self) -> int:
         """Bytes of all images in their own types."""
         return sum(kind.nbytes for kind in self.pictures.facts.kinds)
+
+    def trained(
+        self,
+        output: Path,
+        start: float,
+        coding_seconds: Callable[[], float],
+        make_trainer: Callable[[float], TrainerT],
+    ) -> TrainerT:
+        """Train for what the time budget leaves, from the checkpoint if there is one.
+
+        Parameters
+        ----------
+        output : Path
+            File to be written.
+        start : float
+            When the time budget began, by `time.perf_counter`.
+        coding_seconds : callable
+            Tells how long all that follows the training will take.
+        make_trainer : callable
+            Makes the trainer, of so many seconds.
+        """
+        training, seconds = self.training, self.training.seconds
+        if not training.steps:
+            reserve = coding_seconds() + time.perf_counter() - start
+            seconds = max(seconds - reserve, _LEAST_TRAINING * seconds)
+        trainer = make_trainer(seconds)
+        trainer.train(self.checkpoint(output))
+        self.note(trainer.psnr_db)
+        return trainer
 
     def require_gain(self) -> None:
         """Raise UsageError where the weights alone come near to what stills take."""

@@ -19,7 +19,6 @@ from inrvis.decoder.image_graphs import SessionSettings
 from inrvis.decoder.implicit import ImplicitNetwork, embedding_tables, values_of
 from inrvis.decoder.pairs import checksum
 from inrvis.encoder.images.base import (
-    LEAST_TRAINING,
     DatabaseEncoder,
     Encoded,
     ExportedCodec,
@@ -144,15 +143,13 @@ class ImplicitEncoder(DatabaseEncoder):
 
     @override
     def encode(self, output: Path, spent: float) -> Encoded:
-        start, training = time.perf_counter() - spent, self.training
-        model = self.make_model()
-        seconds = training.seconds
-        if not training.steps:
-            reserve = self._coding_seconds(model) + time.perf_counter() - start
-            seconds = max(seconds - reserve, LEAST_TRAINING * seconds)
-        trainer = self.trainer(model, seconds)
-        trainer.train(self.checkpoint(output))
-        self.note(trainer.psnr_db)
+        start, model = time.perf_counter() - spent, self.make_model()
+        trainer = self.trained(
+            output,
+            start,
+            lambda: self._coding_seconds(model),
+            lambda seconds: self.trainer(model, seconds),
+        )
         embeddings = self._embeddings(model)
         header, streams = self._coded(embeddings)
         exported = self._fitting(model, header, trainer.quantiser, streams, trainer.steps)

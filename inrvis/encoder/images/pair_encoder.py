@@ -17,7 +17,7 @@ from inrvis.container.images_header import CodecHeader
 from inrvis.decoder.codes import code_of
 from inrvis.decoder.image_graphs import SessionSettings
 from inrvis.decoder.pairs import Side, StreamSource
-from inrvis.encoder.images.base import LEAST_TRAINING, DatabaseEncoder, Encoded, normalisation
+from inrvis.encoder.images.base import DatabaseEncoder, Encoded, normalisation
 from inrvis.encoder.images.coding import Coded, LatentSource, PairCoder
 from inrvis.encoder.images.export import ExportedPairs, export
 from inrvis.encoder.images.model import PairModel
@@ -121,13 +121,12 @@ class PairEncoder(DatabaseEncoder):
         if not self._fixed and not training.steps:
             self.use(choose_size(self, output, training.seconds))
         model = self.make_model()
-        seconds = training.seconds
-        if not training.steps:
-            reserve = self.coding_seconds(model) + time.perf_counter() - start
-            seconds = max(seconds - reserve, LEAST_TRAINING * seconds)
-        trainer = self.trainer(model, seconds)
-        trainer.train(self.checkpoint(output))
-        self.note(trainer.psnr_db)
+        trainer = self.trained(
+            output,
+            start,
+            lambda: self.coding_seconds(model),
+            lambda seconds: self.trainer(model, seconds),
+        )
         exported = self.export(trainer)
         coded = self.code(model, exported)
         # Pair by pair, as a decoder of all images goes.
