@@ -236,8 +236,8 @@ def encode(
         one.
     start : path or Volume, optional
         A file, of a series its last step, or an open volume, whose network to start from. It is
-        used where the model is a SIREN of the same architecture; with a Psnr target the training
-        is then as short as it can be.
+        used where the model is a SIREN of the same architecture, and nearer to the values than
+        their mean; with a Psnr target the training is then as short as it can be.
     warm_start : bool
         Whether an appended step, without a `start`, starts from the last step's network.
 

@@ -97,10 +97,9 @@ class VolumeEncoder:
         self._normalised, self._grid = assembly.normalised, assembly.image.grid
         self._report, self._knot_spacing = report, knot_spacing
         arrays, dimensions = self._normalised.arrays, self._grid.dimensions
-        fits = choice == "siren" and start is not None
-        self.start = (
-            start if fits and start and start.fits(dimensions, arrays, knot_spacing) else None
-        )
+        self.start: Start | None = None
+        if choice == "siren" and start and start.fits(dimensions, arrays, knot_spacing):
+            self.start = start if self._is_worth(start) else None
         # Not known before the first training.
         several = choice == "siren" and self.start is None and len(arrays) > 1
         self._separate: bool | None = None if several else False
@@ -204,23 +203,21 @@ class VolumeEncoder:
         few = max(_SMALLEST_BATCH, self._grid.number_of_points // self._share)
         training = replace(training, batch=min(training.batch, few))
         training = self._recipe(training)
-        generator = torch.Generator().manual_seed(self.seed)
-        data = TrainingData(
-            self._normalised.values,
-            self.device,
-            torch.Generator(self.device).manual_seed(self.seed),
-            self._voxels(),
-        )
+        generator, data = torch.Generator().manual_seed(self.seed), self._data()
         start = start or self._start_of(bits)
         if start is None:
             model = self._make(data, bits, generator).to(self.device)
         else:
-            model = self._started(start, data, generator, training)
+            model, _ = self._started(start, data, generator)
             training = training.warm()
         # Channels have a range of two: a mean squared error of one is that of a peak of two.
         trainer = Trainer(model, training, 20 * math.log10(2), report)
         quantiser = trainer.train(bits, generator)
         return Trained(model, quantiser, trainer.steps, start)
+
+    def _data(self) -> TrainingData:
+        generator = torch.Generator(self.device).manual_seed(self.seed)
+        return TrainingData(self._normalised.values, self.device, generator, self._voxels())
 
     @property
     def _share(self) -> int:
@@ -350,8 +347,8 @@ class VolumeEncoder:
         start: Start,
         data: TrainingData,
         generator: torch.Generator,
-        training: TrainingSettings,
-    ) -> Model:
+    ) -> tuple[Model, float]:
+        """Model that goes on from ``start``, and its loss before it does."""
         groups = [own.channels for own in start.networks]
         parts = [
             self._siren(own.settings, self._of_channels(data, own.channels), generator)
@@ -359,14 +356,26 @@ class VolumeEncoder:
         ]
         joined: Model = Separate(parts, groups) if len(parts) > 1 else parts[0]
         model = joined.to(self.device)
-        batch = model.draw(training.batch, 1.0)
+        batch = model.draw(_TRIAL_VOXELS, 1.0)
 
         @torch.no_grad()
         def loss() -> float:
             return float(model.loss(batch, plain))
 
         start.load(model, self._normalised.arrays, loss)
-        return model
+        return model, loss()
+
+    def _is_worth(self, start: Start) -> bool:
+        """Whether ``start`` is nearer to the values than their mean is.
+
+        Measured on waves and bumps that move: up to there it trains better than a new network
+        does, and beyond ever worse.
+        """
+        _, loss = self._started(start, self._data(), torch.Generator().manual_seed(self.seed))
+        voxels = self._voxels()
+        values = self._normalised.values
+        values = values.reshape(-1, self.channels) if voxels is None else values[voxels]
+        return loss < float(values.var(axis=0, dtype=np.float64).mean())
 
     def _of_channels(self, data: TrainingData, channels: tuple[int, ...]) -> TrainingData:
         if len(channels) == data.channels:

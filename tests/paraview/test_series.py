@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import inrvis
+from inrvis.encoder.rate_control import encode_to_target
+from inrvis.encoder.settings import TrainingSettings
 from inrvis.sources import Image
 from tests.paraview.conftest import GRID, Outcome, Run
 
@@ -15,6 +17,8 @@ pytestmark = pytest.mark.paraview
 
 BOUND = inrvis.MaxError(0.01)
 TIMES = (0.0, 0.5, 1.5)
+# So near to the first step that its network is a good beginning.
+CLOSE = 0.1
 
 
 def image(time: float) -> Image:
@@ -25,12 +29,18 @@ def image(time: float) -> Image:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("series")
-    made = {name: folder / f"{name}.inr" for name in ("run", "later", "longer", "other")}
+    names = ("run", "later", "longer", "other", "trained", "close")
+    made = {name: folder / f"{name}.inr" for name in names}
     inrvis.encode([image(t) for t in TIMES], made["run"], target=BOUND, model="none")
     inrvis.encode(image(2.5), made["later"], target=BOUND, model="none")
     made["longer"].write_bytes(made["run"].read_bytes())
     inrvis.encode(image(4.0), made["longer"], target=BOUND, model="none", mode="append")
     inrvis.encode([image(7.0)], made["other"], target=BOUND, model="none")
+    encode_to_target(
+        image(0.0), made["trained"], inrvis.Ratio(4), TrainingSettings(seconds=1.5),
+        model="siren", device="cpu", mode="append",
+    )  # fmt: skip
+    inrvis.encode([image(CLOSE)], made["close"], target=BOUND, model="none")
     return made
 
 
@@ -70,11 +80,21 @@ def test_a_file_that_changes_under_an_open_pipeline(seen: Outcome) -> None:
 def test_an_extractor_makes_one_file_grow(seen: Outcome) -> None:
     assert seen.stage("one") == []
     written = seen.result["written"]
-    assert written == ["numbered/run_000.inr", "one/run.inr"]
-    for name in written:
+    assert written == ["cold/run.inr", "numbered/run_000.inr", "one/run.inr", "warm/run.inr"]
+    for name in ("numbered/run_000.inr", "one/run.inr"):
         with inrvis.open(seen.folder / name) as series:
             assert series.times == TIMES
             assert series.grid == GRID
             for step in series:
                 error = np.abs(step.decode() - image(step.times[0]).arrays["speed"])
                 assert error.max() <= 0.02
+
+
+def test_an_extractor_goes_on_from_the_last_step(seen: Outcome) -> None:
+    found = {}
+    for name in ("cold", "warm"):
+        with inrvis.open(seen.folder / name / "run.inr") as series:
+            assert series.times == (0.0, CLOSE)
+            found[name] = float(series[1].array("speed").metrics["psnr_db"])
+    # A second is too short for a new network on any machine.
+    assert found["warm"] > found["cold"] + 3

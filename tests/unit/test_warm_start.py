@@ -84,6 +84,17 @@ def test_training_for_a_quality_ends_when_it_is_reached(
     assert steps_of(tmp_path / "warm.inr") * 3 < steps_of(path)
 
 
+def test_a_start_that_is_worse_than_the_mean_is_passed_over(
+    first: tuple[Path, float], tmp_path: Path
+) -> None:
+    image, values = moving(0.0), moving(0.0).arrays["height"]
+    other = Image(image.grid, {"height": values.max() + values.min() - values}, 1.0)
+    alone, with_start = tmp_path / "alone.inr", tmp_path / "start.inr"
+    encode(other, alone, Ratio(4))
+    encode(other, with_start, Ratio(4), start=start_from(first[0]))
+    assert alone.read_bytes() == with_start.read_bytes()
+
+
 def test_equal_seeds_give_equal_files_from_a_start(
     first: tuple[Path, float], tmp_path: Path
 ) -> None:
@@ -152,7 +163,7 @@ def test_arrays_of_several_networks(first: tuple[Path, float], tmp_path: Path) -
         encoded_bytes=2 * start.encoded_bytes,
     )
     values = moving(0.0).arrays["height"]
-    image = Image(moving(0.0).grid, {"height": values, "other": 50 - 3 * values})
+    image = Image(moving(0.0).grid, {"height": values, "other": 50 + 3 * values})
     path = tmp_path / "f.inr"
     encode(image, path, Ratio(4), start=twice)
     found = start_from(path)

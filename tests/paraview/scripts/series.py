@@ -1,4 +1,4 @@
-"""Read and write files of many time steps: FOLDER RUN LATER LONGER OTHER."""
+"""Read and write files of many time steps: FOLDER RUN LATER LONGER OTHER TRAINED CLOSE."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import common
 from paraview import simple
 
-run, later, longer, other = common.ARGUMENTS
+run, later, longer, other, trained, close = common.ARGUMENTS
 found = {}
 
 reader = simple.OpenDataFile(run)
@@ -43,9 +43,9 @@ reader.UpdatePipeline()
 found["reloaded"] = reader.TimestepValues
 
 
-def extract(folder, name, **settings):
-    """Write what the reader of the run gives, with an extractor, as a run of steps."""
-    source = simple.OpenDataFile(run)
+def extract(folder, name, file=run, **settings):
+    """Write what a reader of the file gives, with an extractor, as a run of steps."""
+    source = simple.OpenDataFile(file)
     # The last reader's steps must not count as steps of the run.
     for proxy in list(simple.GetSources().values()):
         if proxy != source:
@@ -67,5 +67,12 @@ again = extract("one", "run.inr", TimeSteps="One File", Model="None")
 simple.SaveExtracts(ExtractsOutputDirectory=str(common.FOLDER / "one"))
 simple.Delete(again)
 extract("numbered", "run_{timestep:03d}.inr", TimeSteps="One File", Model="None")
+# A run that goes on, with or without the network of the step before.
+short = {"TimeSteps": "One File", "Model": "SIREN", "TimeBudget": 1}
+short |= {"Target": "Compression Ratio", "Value": 4}
+for name, warm in (("cold", 0), ("warm", 1)):
+    (common.FOLDER / name).mkdir()
+    shutil.copy(trained, common.FOLDER / name / "run.inr")
+    extract(name, "run.inr", close, **short, WarmStart=warm)
 found["written"] = sorted(str(p.relative_to(common.FOLDER)) for p in common.FOLDER.glob("*/*.inr"))
 common.finish(found)
