@@ -71,3 +71,13 @@ else
     apt update
     install
 fi
+
+# ParaView's icons are drawn by a plugin of its Qt that Debian only recommends. Pygments, which
+# colours scripts there, is left out on purpose: with it, the editor of ParaView 5.13 crashes.
+# shellcheck disable=SC2016  # the format is dpkg-query's, not the shell's
+case $(dpkg-query -W -f '${Depends}' paraview) in
+*libqt6gui*) icons=qt6-svg-plugins ;;
+*) icons=libqt5svg5 ;;
+esac
+apt install --no-install-recommends "$icons" ||
+    say "$icons could not be installed: ParaView's window will have no icons"
