@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
 import inrvis
+from inrvis.encoder.devices import do_without_triton
 from inrvis.encoder.rate_control import encode_to_target
 from inrvis.errors import DeviceError, UsageError
 from inrvis.grid import ImageGrid
@@ -143,6 +147,32 @@ def test_knots_apart(field: Field, brief: Any, tmp_path: Path) -> None:
         assert volume.header.models[0].lattice.spacing == 2
         values = image.arrays["intensity"]
         assert np.abs(volume.decode() - values).mean() < 0.2 * np.ptp(values)
+
+
+@pytest.mark.parametrize(
+    ("line", "hidden"),
+    [
+        ("7f00-7f01 r-xp 00000000 fe:00 42   /usr/lib/x86_64-linux-gnu/libLLVM.so.19.1\n", True),
+        ("7f00-7f01 r-xp 00000000 fe:00 42   /usr/lib/x86_64-linux-gnu/libLLVM-15.so.1\n", True),
+        ("7f00-7f01 r-xp 00000000 fe:00 42   /usr/lib/x86_64-linux-gnu/libc.so.6\n", False),
+    ],
+)
+def test_triton_is_not_imported_beside_another_llvm(
+    line: str, hidden: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapped = tmp_path / "maps"
+    mapped.write_text(line)
+    # What is imported already is left alone. The entry is restored at the end, whatever it was.
+    imported = ModuleType("triton")
+    monkeypatch.setitem(sys.modules, "triton", imported)
+    do_without_triton(mapped)
+    assert sys.modules["triton"] is imported
+    del sys.modules["triton"]
+    do_without_triton(mapped)
+    assert ("triton" in sys.modules) == hidden
+    if hidden:
+        with pytest.raises(ImportError):
+            importlib.import_module("triton")
 
 
 def test_devices(field: Field, brief: Any, tmp_path: Path) -> None:
