@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Mapping
@@ -176,3 +177,9 @@ def _stored(metrics: Metrics) -> dict[str, float]:
     values = {name: float(f"{value:.5g}") for name, value in asdict(metrics).items()}
     # Infinity (an exact decoding) has no place in JSON.
     return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def worst(encoded: Encoded) -> float:
+    """PSNR of the array that has the least, in dB; of one that has none, minus infinity."""
+    found = encoded.worst_psnr_db
+    return -math.inf if math.isnan(found) else found

@@ -15,7 +15,7 @@ from inrvis.errors import UsageError
 _WEIGHTS_PER_BLOCK = 4500
 # Where blocks may lie matters as much: short trials choose among about so many times as many.
 DENSITIES = (1.0, 0.35, 0.6, 1.4, 2.0)
-BITS_PER_WEIGHT = 6.0
+BITS_PER_WEIGHT = 5.0
 _OVERLAP = 3
 _NARROWEST, _WIDEST = 6, 512
 _MOST_BLOCKS = 4096

@@ -6,17 +6,15 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from inrvis.container.header import MAX_SPACING
 from inrvis.container.sections import write_file
 from inrvis.container.series_file import append_volume
-from inrvis.encoder.assembly import Assembly, Encoded, LayerParts, NetworkParts
+from inrvis.encoder.assembly import Assembly, Encoded, LayerParts, NetworkParts, worst
 from inrvis.encoder.grids import GridCoder, WaveletLayers
 from inrvis.encoder.masks import background_value
 from inrvis.encoder.normalise import normalise
@@ -31,25 +29,15 @@ from inrvis.sources import Image
 from inrvis.targets import MaxError, Psnr, Target, byte_budget
 
 if TYPE_CHECKING:
+    from inrvis.encoder.network_search import NetworkSearch
     from inrvis.encoder.start import Start
     from inrvis.encoder.training import Report
-    from inrvis.encoder.volume import Trained, VolumeEncoder
+    from inrvis.encoder.volume import VolumeEncoder
 
-# A short training tells what a long one will reach, less about so much after so many steps.
-_TRIAL_SHARE = 0.12
-_TRIAL_DEFICIT_DB, _TRIAL_DEFICIT_DB_STEPS, _MOST_DEFICIT_DB = 1.0, 1500.0, 8.0
-# How many dB a doubling of the bytes is taken to bring before anything is measured.
-_DB_PER_DOUBLING = 2.2
-_MOST_ATTEMPTS = 4
-# A network is tried where it may save this much of what layers take.
-_CHALLENGE_SHARE = 0.9
-_SMALLEST_BYTES = 6000
 # Share of a file with an error bound that a network may take: less than what it saves.
-_BASE_SHARE = 0.35
-# Trainings that go on from a start, each from where the last one ended: shares of a whole one.
-_WARM_SHARES = (0.05, 0.1, 0.2, 0.4)
-# A start's volume took about what the next one will; a little more room may be rounded away.
-_WARM_ROOM = 1.1
+_BASE_SHARE, _SMALLEST_BASE = 0.35, 6000
+# Time of a first training, which tells whether such a network may help at all.
+_TRIAL_SHARE = 0.12
 # Time that rounding to a size takes, and packing, decoding and measuring for each value.
 _FINISH_SECONDS, _FINISH_SECONDS_PER_VALUE = 0.4, 1.2e-6
 # Rounds of aiming at a PSNR, and how far above it a file may be.
@@ -123,7 +111,7 @@ def encode_to_target(
         )
 
     coder = GridCoder(assembly.normalised, image.grid.dimensions)
-    search = _Search(assembly, make_encoder, coder, training, strategy)
+    search = _Search(assembly, make_encoder, coder, training, strategy, time.monotonic())
     trains = strategy != "layers" or device not in ("auto", "cpu")
     # Before the work: a device may be missing.
     trained_on = search.encoder.device.type if trains else "cpu"
@@ -189,16 +177,24 @@ class _Search:
     coder: GridCoder
     training: TrainingSettings
     strategy: Strategy
+    began: float
 
     @cached_property
     def encoder(self) -> VolumeEncoder:
         """What trains networks."""
         return self.make_encoder()
 
+    @cached_property
+    def networks(self) -> NetworkSearch:
+        """Search for networks alone."""
+        from inrvis.encoder.network_search import NetworkSearch
+
+        return NetworkSearch(self.assembly, self.encoder, self.training, self.began)
+
     def size(self, budget: int) -> tuple[Encoded, bool]:
         """Best quality in at most ``budget`` bytes."""
         if self.strategy == "network":
-            return self._network(budget, self.training), True
+            return self.networks.of_size(budget), True
         layers = self._layers_in(self.coder.wavelets(), budget)
         coded = None if layers is None else self.assembly.finish(_NO_NETWORKS, layers)
         if self.strategy == "layers":
@@ -208,30 +204,23 @@ class _Search:
                     "ask for a lower ratio, or for --model auto"
                 )
             return coded, True
-        try:
-            network = self._network(budget, self.training, worth=coded)
-        except UsageError:
-            # Too small for a network at all.
-            if coded is None:
-                raise
-            return coded, True
-        best = max((e for e in (network, coded) if e is not None), key=_worst)
-        return best, True
+        if coded is None:
+            return self.networks.of_size(budget), True
+        return max([coded, *self.networks.better(budget, worst(coded))], key=worst), True
 
     def quality(self, psnr_db: float) -> tuple[Encoded, bool]:
         """Smallest file of at least ``psnr_db``."""
-        start = time.monotonic()
         candidates = []
         if self.strategy != "network":
             candidates.append(self._layers_of(psnr_db, _NO_NETWORKS))
         if self.strategy == "network":
-            candidates += self._warm_of(psnr_db, start)
-            if not any(_worst(encoded) >= psnr_db for encoded in candidates):
-                candidates += self._networks_of(psnr_db, self._first_size(psnr_db), start)
+            candidates += self.networks.of_quality(psnr_db, self._original)
         elif self.strategy == "auto":
-            candidates += self._challengers(psnr_db, len(candidates[0].data), start)
+            candidates += self.networks.challenge(
+                psnr_db, len(candidates[0].data), partial(self._layers_of, psnr_db)
+            )
         best = _best(candidates, psnr_db)
-        return best, _worst(best) >= psnr_db
+        return best, worst(best) >= psnr_db
 
     def bounded(self, target: MaxError) -> tuple[Encoded, bool]:
         """Smallest file in which every value is within its bound."""
@@ -274,22 +263,6 @@ class _Search:
     def _size(self, choice: tuple[NetworkParts, LayerParts]) -> int:
         return self.assembly.size(*choice)
 
-    def _network(
-        self, budget: int, training: TrainingSettings, worth: Encoded | None = None
-    ) -> Encoded:
-        """Encode with a network alone; a short training only if it cannot match ``worth``."""
-        start = None
-        if worth is not None:
-            trial = replace(training, seconds=training.seconds * _TRIAL_SHARE)
-            trained = self.encoder.train(budget, trial)
-            first = self.assembly.finish(self.encoder.fit(trained, budget))
-            if _worst(first) + _deficit_db(trained.steps) < _worst(worth):
-                return first
-            start = self.encoder.after(trained)
-            training = replace(training, seconds=training.seconds * (1 - _TRIAL_SHARE))
-        trained = self.encoder.train(budget, training, start)
-        return self.assembly.finish(self.encoder.fit(trained, budget))
-
     def _fitted(self, budget: int, training: TrainingSettings) -> NetworkParts:
         return self.encoder.fit(self.encoder.train(budget, training), budget)
 
@@ -330,127 +303,20 @@ class _Search:
             aims = {n: aims[n] - min(over[n], 20.0) + _AIM_DB / 3 for n in aims}
         # Few integers know few qualities, and the aim may swing around one.
         for further in _FURTHER_DB:
-            if any(_worst(encoded) >= psnr_db for encoded in candidates):
+            if any(worst(encoded) >= psnr_db for encoded in candidates):
                 break
             candidates.append(encoded_at(dict.fromkeys(aims, psnr_db + further)))
         return _best(candidates, psnr_db)
-
-    def _first_size(self, psnr_db: float) -> float:
-        """Size at which a network may have ``psnr_db``, from a short training at another."""
-        size = max(_SMALLEST_BYTES, self._original / 100)
-        trial = replace(self.training, seconds=self.training.seconds * _TRIAL_SHARE)
-        networks = self._fitted(int(size), trial)
-        first = self.assembly.finish(networks)
-        missing = psnr_db - _worst(first) - _deficit_db(networks.steps) / 2
-        return min(size * 2 ** (missing / _DB_PER_DOUBLING), self._original)
-
-    def _warm_of(self, psnr_db: float, start: float, most: float = math.inf) -> Iterator[Encoded]:
-        """Files of at most ``most`` bytes that go on from a start, until one has ``psnr_db``."""
-        weights = self.encoder.start
-        if weights is None:
-            return
-        budget = min(_WARM_ROOM * weights.encoded_bytes, most)
-        for share in _WARM_SHARES:
-            training = self._remaining(share, start, first=share == _WARM_SHARES[0])
-            if training is None:
-                return
-            trained = self.encoder.train(budget, training, weights)
-            encoded = self._coarsest(trained, psnr_db)
-            if encoded is not None:
-                yield encoded
-                return
-            weights = self.encoder.after(trained)
-
-    def _networks_of(self, psnr_db: float, size: float, start: float) -> Iterator[Encoded]:
-        """Files with a network alone, larger and larger until one has ``psnr_db``."""
-        for attempt in range(_MOST_ATTEMPTS):
-            training = self._remaining(1 - _TRIAL_SHARE, start, first=attempt == 0)
-            if training is None:
-                return
-            # Where a quality is out of reach, sizes must not run away.
-            size = min(max(size, _SMALLEST_BYTES), self._original)
-            # Weights trained for a somewhat larger file can be rounded coarser, not finer.
-            trained = self.encoder.train(size, training)
-            encoded = self._coarsest(trained, psnr_db)
-            if encoded is not None:
-                yield encoded
-                return
-            best = self.assembly.finish(self.encoder.fit(trained, int(size)))
-            yield best
-            size *= max(1.3, 2 ** ((psnr_db - _worst(best) + 0.3) / _DB_PER_DOUBLING))
-
-    def _challengers(self, psnr_db: float, size: int, start: float) -> Iterator[Encoded]:
-        """Files with a network that may have ``psnr_db`` in less than the ``size`` of layers."""
-        budget = _CHALLENGE_SHARE * size
-        for warm in self._warm_of(psnr_db, start, budget):
-            if len(warm.data) < size:
-                yield warm
-                return
-        if budget < _SMALLEST_BYTES:
-            return
-        try:
-            trial = replace(self.training, seconds=self.training.seconds * _TRIAL_SHARE)
-            networks = self._fitted(int(budget), trial)
-            missing = psnr_db - _worst(self.assembly.finish(networks))
-            deficit = _deficit_db(networks.steps)
-            if missing > deficit:
-                return
-            budget *= 2 ** ((missing - deficit / 2) / _DB_PER_DOUBLING)
-            budget = min(max(budget, _SMALLEST_BYTES), _CHALLENGE_SHARE * size)
-            training = self._remaining(1 - _TRIAL_SHARE, start, first=True)
-            if training is None:
-                return
-            trained = self.encoder.train(budget, training)
-            encoded = self._coarsest(trained, psnr_db)
-            if encoded is not None:
-                yield encoded
-                return
-            fitted = self.encoder.fit(trained, int(budget))
-        except UsageError:
-            # Too small for a network at all.
-            return
-        yield self._layers_of(psnr_db, fitted)
-
-    def _remaining(self, share: float, start: float, *, first: bool) -> TrainingSettings | None:
-        """Share of the training time that the clock has left; None if that is too little."""
-        training = replace(self.training, seconds=self.training.seconds * share)
-        if not self.training.clocked:
-            return training
-        left = self.training.seconds - (time.monotonic() - start)
-        least = _TRIAL_SHARE * self.training.seconds
-        # A first attempt there must be, even where all else took the time.
-        if left < least and not first:
-            return None
-        return replace(training, seconds=min(training.seconds, max(left, least)))
-
-    def _coarsest(self, trained: Trained, psnr_db: float) -> Encoded | None:
-        """Smallest file of ``trained`` that reaches ``psnr_db``, or None if it cannot."""
-        quantiser = trained.quantiser
-        if quantiser is None:
-            encoded = self.assembly.finish(self.encoder.parts(trained, None))
-            return encoded if _worst(encoded) >= psnr_db else None
-        low, high = quantiser.scale / 4, quantiser.scale * 4
-        best = self.assembly.finish(self.encoder.parts(trained, quantiser.at(low)))
-        if _worst(best) < psnr_db:
-            return None
-        for _ in range(6):
-            middle = math.sqrt(low * high)
-            encoded = self.assembly.finish(self.encoder.parts(trained, quantiser.at(middle)))
-            if _worst(encoded) >= psnr_db:
-                low, best = middle, encoded
-            else:
-                high = middle
-        return best
 
     def _with_base(
         self, bounds: Sequence[float], size: int
     ) -> Iterator[tuple[NetworkParts, LayerParts]]:
         """Networks with layers that keep ``bounds``, where ``size`` bytes do without."""
         budget = int(_BASE_SHARE * size)
-        if budget < _SMALLEST_BYTES:
+        if budget < _SMALLEST_BASE:
             if self.strategy == "auto":
                 return
-            budget = _SMALLEST_BYTES
+            budget = _SMALLEST_BASE
         stages = [_TRIAL_SHARE, 1 - _TRIAL_SHARE] if self.strategy == "auto" else [1.0]
         for share in stages:
             training = replace(self.training, seconds=self.training.seconds * share)
@@ -467,18 +333,9 @@ class _Search:
                 return
 
 
-def _deficit_db(steps: int) -> float:
-    return min(_TRIAL_DEFICIT_DB + _TRIAL_DEFICIT_DB_STEPS / max(steps, 1), _MOST_DEFICIT_DB)
-
-
 def _best(candidates: Sequence[Encoded], psnr_db: float) -> Encoded:
     """Smallest file of at least ``psnr_db``, or the one that comes nearest to it."""
-    good = [encoded for encoded in candidates if _worst(encoded) >= psnr_db]
+    good = [encoded for encoded in candidates if worst(encoded) >= psnr_db]
     if good:
         return min(good, key=lambda encoded: len(encoded.data))
-    return max(candidates, key=_worst)
-
-
-def _worst(encoded: Encoded) -> float:
-    worst = encoded.worst_psnr_db
-    return worst if not np.isnan(worst) else -math.inf
+    return max(candidates, key=worst)

@@ -22,8 +22,11 @@ _SECONDS_PER_SINE = 3.2e-9
 _SECONDS_PER_STEP = 8e-3
 _FEWEST_STEPS = 60
 _WARM_UP = 50
-# Rounds of the rate control while weights are trained through their quantiser.
-_RATE_ROUNDS = 8
+# Rounds of the rate control while weights are trained through their quantiser, and what part of
+# that time they end after: weights that have settled on one grid lose half a dB on another.
+_RATE_ROUNDS, _RATE_SHARE = 5, 0.5
+# What weights gain in that time, at least; and voxels that tell the loss of a scale.
+_GAIN_DB, _SCALE_VOXELS = 0.8, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+
+
+def peak_psnr_db(mean_squared_error: float) -> float:
+    """PSNR of a loss: channels have a range of two."""
+    return 20 * math.log10(2) - 10 * math.log10(max(mean_squared_error, 1e-30))
 
 
 def part_of(report: Report | None, start: float, share: float) -> Report | None:
@@ -91,8 +99,6 @@ class Trainer:
         On the device it is trained on.
     settings : TrainingSettings
         Length and rates.
-    peak_psnr_db : float
-        PSNR that a mean squared error of one stands for.
     report : callable, optional
         Told of the progress now and then.
     """
@@ -101,37 +107,41 @@ class Trainer:
         self,
         model: Model,
         settings: TrainingSettings,
-        peak_psnr_db: float,
         report: Report | None = None,
     ) -> None:
-        self.model, self._settings = model, settings
-        self._peak, self._report = peak_psnr_db, report
+        self.model, self._settings, self._report = model, settings, report
         self._optimisers = _optimisers(model, settings)
         self._rates = [
             [group["lr"] for group in optimiser.param_groups] for optimiser in self._optimisers
         ]
         self.steps = 0
 
-    def train(self, bits: float, generator: torch.Generator) -> Quantiser | None:
+    def train(
+        self, bits: float, generator: torch.Generator, psnr_db: float | None = None
+    ) -> Quantiser | None:
         """Train to the end of the schedule for weights that cost at most ``bits``.
 
-        Returns the quantiser by which the model's weights are to be rounded; None with an
-        optimiser of the papers, which keep them as they are.
+        They are rounded coarser where that leaves ``psnr_db``. Returns the quantiser by which the
+        model's weights are to be rounded; None with an optimiser of the papers, which keep them
+        as they are.
         """
         settings = self._settings
         rounded = settings.optimiser == "muon"
         schedule = _Schedule(self.model, settings)
         quantiser: Quantiser | None = None
         smooth = None
-        next_round = settings.quantise_start
+        rounds = 0
         while not schedule.over():
             fraction = schedule.fraction()
-            if rounded and fraction >= next_round:
+            if rounded and rounds < _RATE_ROUNDS and fraction >= self._round_at(rounds):
                 self._require_finite()
                 if quantiser is None:
                     quantiser = self._first_quantiser(generator)
                 quantiser = scale_for_bits(quantiser, self.model.tensors(), bits)
-                next_round += (1 - settings.quantise_start) / _RATE_ROUNDS
+                if psnr_db is not None:
+                    gain = _GAIN_DB * (1 - fraction) / (1 - settings.quantise_start)
+                    quantiser = self._coarsest(quantiser, psnr_db - gain)
+                rounds += 1
             self._set_rates(fraction)
             weigh = quantiser.weigh if quantiser is not None else plain
             batch = settings.batch_at(fraction)
@@ -147,21 +157,33 @@ class Trainer:
                 value = float(loss.detach())
                 smooth = value if smooth is None else 0.95 * smooth + 0.05 * value
                 stage = "train" if quantiser is None else "quantise"
-                self._report(Progress(min(fraction, 1.0), self.psnr_db(smooth), stage))
+                self._report(Progress(min(fraction, 1.0), peak_psnr_db(smooth), stage))
         self._require_finite()
         if not rounded:
             return None
         if quantiser is None:
-            quantiser = self._first_quantiser(generator)
-        return scale_for_bits(quantiser, self.model.tensors(), bits)
+            quantiser = scale_for_bits(self._first_quantiser(generator), self.model.tensors(), bits)
+        return quantiser
+
+    def _round_at(self, number: int) -> float:
+        """Fraction of the training at which a round of the rate control comes."""
+        start = self._settings.quantise_start
+        return start + (1 - start) * _RATE_SHARE * number / (_RATE_ROUNDS - 1)
 
     def _require_finite(self) -> None:
         if not all(bool(torch.isfinite(t).all()) for t in self.model.tensors().values()):
             raise UsageError("the training diverged: try another seed, or train longer")
 
-    def psnr_db(self, mean_squared_error: float) -> float:
-        """PSNR of a loss."""
-        return self._peak - 10 * math.log10(max(mean_squared_error, 1e-30))
+    @torch.no_grad()
+    def _coarsest(self, quantiser: Quantiser, psnr_db: float) -> Quantiser:
+        """As coarse a scale as leaves ``psnr_db``, at most eight times as coarse."""
+        batch = self.model.draw(_SCALE_VOXELS, 1.0)
+        low, high = quantiser.scale, 8 * quantiser.scale
+        for _ in range(7):
+            middle = math.sqrt(low * high)
+            loss = float(self.model.loss(batch, quantiser.at(middle).weigh))
+            low, high = (middle, high) if peak_psnr_db(loss) >= psnr_db else (low, middle)
+        return quantiser.at(low)
 
     def _set_rates(self, fraction: float) -> None:
         warm = min(1.0, (self.steps + 1) / _WARM_UP)

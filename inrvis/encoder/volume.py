@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -21,7 +22,7 @@ from inrvis.encoder.models.sci import plan_sci
 from inrvis.encoder.models.separate import Separate
 from inrvis.encoder.models.siren import BlockSiren, evaluation_cost
 from inrvis.encoder.plan import BITS_PER_WEIGHT, DENSITIES, plan_model
-from inrvis.encoder.quantise import Quantiser, best_table, scale_for_bits
+from inrvis.encoder.quantise import Quantiser, best_table, coded_bits, scale_for_bits
 from inrvis.encoder.sampling import Sampler, TrainingData
 from inrvis.encoder.settings import (
     FourierSettings,
@@ -30,11 +31,13 @@ from inrvis.encoder.settings import (
     TrainingSettings,
 )
 from inrvis.encoder.start import Start
-from inrvis.encoder.training import Report, Trainer, part_of, seconds_per_step
+from inrvis.encoder.training import Report, Trainer, part_of, peak_psnr_db, seconds_per_step
 from inrvis.errors import UsageError
 
 # What graphs, header and HDF5 take beside the coded weights, for the first plan.
-_OVERHEAD_BYTES = 1300
+_OVERHEAD_BYTES = 1150
+# Of a file's bytes: weights that settle on their grid may come to cost a little more.
+_USED, _SPARE_BYTES = 0.995, 16
 _SMALLEST_BATCH = 2048
 _RAW_BITS = 32.0
 # Share of the training that tells whether several arrays share a network, for each answer.
@@ -58,6 +61,14 @@ class Trained:
     quantiser: Quantiser | None
     steps: int
     start: Start | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a short training of so many steps reached."""
+
+    psnr_db: float
+    steps: int
 
 
 class VolumeEncoder:
@@ -112,42 +123,62 @@ class VolumeEncoder:
         """Channels of the network."""
         return int(self._normalised.values.shape[-1])
 
+    def prepare(
+        self, budget_bytes: float, training: TrainingSettings
+    ) -> tuple[Trial | None, TrainingSettings]:
+        """Choose how networks of about ``budget_bytes`` are made, once, by short trainings.
+
+        They tell whether several arrays share a network, and how many blocks it has. Returns the
+        best of those for the blocks, if there were any, and what is left of the training.
+        """
+        if self._separate is None:
+            training = self._choose_sharing(budget_bytes, training)
+        if self._density is None:
+            return self._choose_blocks(budget_bytes, training)
+        return None, training
+
     def train(
-        self, budget_bytes: float, training: TrainingSettings, start: Start | None = None
+        self,
+        budget_bytes: float,
+        training: TrainingSettings,
+        start: Start | None = None,
+        psnr_db: float | None = None,
     ) -> Trained:
-        """Train a network whose file takes about ``budget_bytes``.
+        """Train a network whose file takes about ``budget_bytes``, or less if it has ``psnr_db``.
 
         It goes on from ``start``; without, from the encoder's own one if that has about the size.
-        The first time, short trainings tell whether several arrays share a network.
         """
-        report = self._report
-        if self._separate is None:
-            training, report = self._choose_sharing(budget_bytes, training, report)
-        if self._density is None and start is None:
-            training, report = self._choose_blocks(budget_bytes, training, report)
-        return self._train(budget_bytes, training, start, report)
+        if start is None:
+            _, training = self.prepare(budget_bytes, training)
+        return self._train(budget_bytes, training, start, self._report, psnr_db)
 
-    def _choose_sharing(
-        self, budget_bytes: float, training: TrainingSettings, report: Report | None
-    ) -> tuple[TrainingSettings, Report | None]:
+    def trial(self, trained: Trained) -> Trial:
+        """What ``trained`` reached."""
+        return Trial(peak_psnr_db(_loss(trained)), trained.steps)
+
+    def _choose_sharing(self, budget_bytes: float, training: TrainingSettings) -> TrainingSettings:
         """Whether several arrays share a network; what is left of the training."""
         share = _SHARING_TRIAL
         trial = replace(training, seconds=share * training.seconds)
         shared, apart = (
-            self._qualities(way, budget_bytes, trial, part_of(report, number * share, share))
+            self._qualities(way, budget_bytes, trial, part_of(self._report, number * share, share))
             for number, way in enumerate((False, True))
         )
         # Shares of the bytes level out how good arrays are, whose mean stays about the same.
         self._separate = bool(apart.mean() > shared.mean())
         if self._separate:
             self._shares *= 2 ** ((apart.mean() - apart) / _DB_PER_DOUBLING)
-        rest = replace(training, seconds=(1 - 2 * share) * training.seconds)
-        return rest, part_of(report, 2 * share, 1 - 2 * share)
+        return self._spend(2 * share, training)
+
+    def _spend(self, share: float, training: TrainingSettings) -> TrainingSettings:
+        """What is left of a training, of which progress is reported as of the whole."""
+        self._report = part_of(self._report, share, 1 - share)
+        return replace(training, seconds=(1 - share) * training.seconds)
 
     def _choose_blocks(
-        self, budget_bytes: float, training: TrainingSettings, report: Report | None
-    ) -> tuple[TrainingSettings, Report | None]:
-        """How many blocks; what is left of the training.
+        self, budget_bytes: float, training: TrainingSettings
+    ) -> tuple[Trial | None, TrainingSettings]:
+        """How many blocks; the best training's result, and what is left of the time.
 
         Nothing is chosen yet where there is no time for trials that would tell.
         """
@@ -156,21 +187,19 @@ class VolumeEncoder:
         bits = _weight_bits(budget_bytes)
         cost = evaluation_cost(self._plans(bits)[0], len(self._groups()[0]))
         if trial.seconds < _TRIAL_STEPS * seconds_per_step(cost, batch):
-            return training, report
-        losses: dict[tuple[SirenSettings, ...], tuple[float, float]] = {}
+            return None, training
+        losses: dict[tuple[SirenSettings, ...], tuple[float, float, Trial]] = {}
         for density in DENSITIES:
             self._density = density
             plans = self._plans(bits)
             if plans not in losses:
-                own = part_of(report, len(losses) * share, share)
-                losses[plans] = _loss(self._train(budget_bytes, trial, report=own)), density
-        _, self._density = min(
-            (loss * sum(math.prod(plan.blocks) for plan in plans) ** _HEAD_START, density)
-            for plans, (loss, density) in losses.items()
-        )
-        spent = len(losses) * share
-        rest = replace(training, seconds=(1 - spent) * training.seconds)
-        return rest, part_of(report, spent, 1 - spent)
+                own = part_of(self._report, len(losses) * share, share)
+                trained = self._train(budget_bytes, trial, report=own)
+                loss, blocks = _loss(trained), sum(math.prod(plan.blocks) for plan in plans)
+                found = Trial(peak_psnr_db(loss), trained.steps)
+                losses[plans] = loss * blocks**_HEAD_START, density, found
+        _, self._density, best = min(losses.values(), key=lambda entry: entry[0])
+        return best, self._spend(len(losses) * share, training)
 
     def _qualities(
         self,
@@ -197,6 +226,7 @@ class VolumeEncoder:
         training: TrainingSettings,
         start: Start | None = None,
         report: Report | None = None,
+        psnr_db: float | None = None,
     ) -> Trained:
         bits = _weight_bits(budget_bytes)
         # On a small volume a large batch sees the same voxels again: take more steps instead.
@@ -210,14 +240,27 @@ class VolumeEncoder:
         else:
             model, _ = self._started(start, data, generator)
             training = training.warm()
-        # Channels have a range of two: a mean squared error of one is that of a peak of two.
-        trainer = Trainer(model, training, 20 * math.log10(2), report)
-        quantiser = trainer.train(bits, generator)
+        trainer = Trainer(model, training, report)
+        # Several arrays have a quality each, of which the trainer sees the mean.
+        aim = psnr_db if len(self._normalised.arrays) == 1 else None
+        quantiser = trainer.train(self._room(model, budget_bytes), generator, aim)
         return Trained(model, quantiser, trainer.steps, start)
 
     def _data(self) -> TrainingData:
         generator = torch.Generator(self.device).manual_seed(self.seed)
         return TrainingData(self._normalised.values, self.device, generator, self._voxels())
+
+    def _room(self, model: Model, budget_bytes: float) -> float:
+        """Bits for the weights of ``model`` in a file of ``budget_bytes``."""
+        if getattr(self._choice, "as_published", False):
+            return 8 * budget_bytes
+        tensors = model.tensors()
+        some = Quantiser(
+            {name: float(t.detach().abs().max()) / 8 or 1.0 for name, t in tensors.items()}
+        )
+        size = self._assembly.size(self.parts(Trained(model, some, 0), some))
+        overhead = size - coded_bits(some, tensors) / 8
+        return max(8 * (_USED * budget_bytes - _SPARE_BYTES - overhead), 1.0)
 
     @property
     def _share(self) -> int:
@@ -250,7 +293,6 @@ class VolumeEncoder:
         UsageError
             If not even the coarsest quantisation fits.
         """
-        tensors = trained.model.tensors()
         size = self._assembly.size(self.parts(trained, trained.quantiser))
         if trained.quantiser is None:
             if size > budget_bytes:
@@ -259,16 +301,27 @@ class VolumeEncoder:
                     "allowed: ask for a lower ratio"
                 )
             return self.parts(trained, None)
+        fitting = self._fitting(trained, trained.quantiser, size, budget_bytes)
+        if size <= budget_bytes:
+            # Weights have settled on the grid that they were trained for: another one, though
+            # finer, may be worse.
+            own, finer = _losses(trained.model, (trained.quantiser, fitting))
+            fitting = trained.quantiser if own <= finer else fitting
+        return self.parts(trained, fitting)
+
+    def _fitting(
+        self, trained: Trained, quantiser: Quantiser, size: int, budget_bytes: int
+    ) -> Quantiser:
+        """Finest scale of ``quantiser``, whose file takes ``size`` bytes, that fits."""
+        tensors = trained.model.tensors()
         coded = 8.0 * (size - _OVERHEAD_BYTES)
-        quantiser = trained.quantiser
-        best: NetworkParts | None = None
+        best: Quantiser | None = None
         for _ in range(8):
             coded += 8.0 * (budget_bytes - size)
             quantiser = scale_for_bits(quantiser, tensors, max(coded, 1.0))
-            parts = self.parts(trained, quantiser)
-            size = self._assembly.size(parts)
+            size = self._assembly.size(self.parts(trained, quantiser))
             if size <= budget_bytes:
-                best = parts
+                best = quantiser
                 if size > 0.995 * budget_bytes:
                     break
             # Sizes move in words of the stream: aim a little lower than too high.
@@ -402,12 +455,16 @@ def _weight_bits(budget_bytes: float) -> float:
     return 8 * (budget_bytes - _OVERHEAD_BYTES)
 
 
-@torch.no_grad()
 def _loss(trained: Trained) -> float:
     """Mean squared error of rounded weights on a sample."""
-    model, quantiser = trained.model, trained.quantiser
-    weigh = plain if quantiser is None else quantiser.weigh
-    return float(model.loss(model.draw(_TRIAL_VOXELS, 1.0), weigh))
+    return _losses(trained.model, (trained.quantiser,))[0]
+
+
+@torch.no_grad()
+def _losses(model: Model, quantisers: Sequence[Quantiser | None]) -> list[float]:
+    """Mean squared error of weights rounded in several ways, on one sample."""
+    batch = model.draw(_TRIAL_VOXELS, 1.0)
+    return [float(model.loss(batch, plain if q is None else q.weigh)) for q in quantisers]
 
 
 def _bits(tensor: torch.Tensor) -> NDArray[np.int64]:
