@@ -9,21 +9,22 @@ from dataclasses import replace
 
 from inrvis.encoder.assembly import Assembly, Encoded, NetworkParts, worst
 from inrvis.encoder.settings import TrainingSettings
-from inrvis.encoder.volume import Trained, Trial, VolumeEncoder
+from inrvis.encoder.volume import OVERHEAD_BYTES, Trained, Trial, VolumeEncoder, trial_of
 from inrvis.errors import UsageError
 
-# Share of the time for a short training that tells what a long one will reach, where none of the
-# trials of blocks has told already.
-_TRIAL_SHARE = 0.12
-# What a long training may reach more than a trial of so many steps, and the part of it that it
-# mostly does: measured on five volumes.
-_DEFICIT_DB, _DEFICIT_DB_STEPS, _MOST_DEFICIT_DB = 1.0, 1500.0, 9.0
-_LIKELY = 0.7
-# How many dB a doubling of the bytes is taken to bring before anything is measured.
-_DB_PER_DOUBLING = 2.2
+# Share of the time for a short training where none of the trials of blocks has told anything, and
+# for one that tells at what size a network will have a quality.
+_TRIAL_SHARE, _SIZING_SHARE = 0.12, 0.25
+# What twice the seconds may bring, up to so many and beyond, in dB; and what is added for doubt.
+# From 3 to 90 seconds, networks of five volumes gained 6 to 12 dB.
+_DB_PER_TIME, _DB_PER_LATE_TIME, _LATE_SECONDS, _DOUBT_DB = 2.5, 1.0, 90.0, 1.0
+# What twice the seconds bring at least, and twice the bytes of the weights about.
+_SURE_DB_PER_TIME, _DB_PER_DOUBLING = 1.0, 3.2
 _MOST_ATTEMPTS = 4
 # A network is tried where it may save this much of what layers take.
 _CHALLENGE_SHARE = 0.9
+# A network that would have to be so much larger than it may be is given up.
+_MOST_HOPE = 1.3
 _SMALLEST_BYTES = 2000
 # Trainings that go on from a start, each from where the last one ended: shares of a whole one.
 _WARM_SHARES = (0.05, 0.1, 0.2, 0.4)
@@ -70,7 +71,7 @@ class NetworkSearch:
         """File of at most ``budget`` bytes, unless it will hardly have ``psnr_db``."""
         try:
             trial, training = self._try(budget, self._training)
-            if trial.psnr_db + _deficit_db(trial.steps) >= psnr_db:
+            if _is_hopeful(psnr_db, trial, training):
                 yield self._of_size(budget, training)
         except UsageError:
             # Too small for a network at all.
@@ -91,7 +92,7 @@ class NetworkSearch:
             return
         size = max(_SMALLEST_BYTES, original_bytes / 100)
         trial, training = self._try(size, self._training)
-        size *= self._factor(psnr_db, trial)
+        size = _size_for(psnr_db, trial, training, size)
         for attempt in range(_MOST_ATTEMPTS):
             left = self._remaining(training, first=attempt == 0)
             if left is None:
@@ -114,28 +115,33 @@ class NetworkSearch:
 
         What ``complete`` makes of a network that has not enough is one, too.
         """
-        budget = _CHALLENGE_SHARE * size
-        for warm in self._warm(psnr_db, budget):
+        most = _CHALLENGE_SHARE * size
+        for warm in self._warm(psnr_db, most):
             if len(warm.data) < size:
                 yield warm
                 return
-        if budget < _SMALLEST_BYTES:
+        if most < _SMALLEST_BYTES:
             return
         try:
-            trial, training = self._try(budget, self._training)
-            if trial.psnr_db + _deficit_db(trial.steps) < psnr_db:
+            trial, training = self._try(most, self._training)
+            if not _is_hopeful(psnr_db, trial, training):
                 return
-            budget *= min(1.0, self._factor(psnr_db, trial))
-            budget = max(budget, _SMALLEST_BYTES)
+            budget = _size_for(psnr_db, trial, training, most)
+            sizing = replace(training, seconds=_SIZING_SHARE * training.seconds)
+            training = replace(training, seconds=training.seconds - sizing.seconds)
+            trained = self._encoder.train(budget, sizing)
+            yield self._assembly.finish(self._encoder.parts(trained, trained.quantiser))
+            trial = trial_of(trained, sizing)
+            budget = _size_for(psnr_db, trial, training, budget)
             left = self._remaining(training, first=True)
-            if left is None:
+            if budget > most * _MOST_HOPE or left is None:
                 return
-            trained = self._encoder.train(budget, left, psnr_db=psnr_db)
+            trained = self._encoder.train(min(budget, most), left, psnr_db=psnr_db)
             encoded = self._coarsest(trained, psnr_db)
             if encoded is not None:
                 yield encoded
                 return
-            fitted = self._encoder.fit(trained, int(budget))
+            fitted = self._encoder.parts(trained, trained.quantiser)
         except UsageError:
             # Too small for a network at all.
             return
@@ -147,13 +153,9 @@ class NetworkSearch:
         if trial is not None:
             return trial, left
         brief = replace(left, seconds=left.seconds * _TRIAL_SHARE)
-        trial = self._encoder.trial(self._encoder.train(budget, brief))
-        return trial, replace(left, seconds=left.seconds * (1 - _TRIAL_SHARE))
-
-    def _factor(self, psnr_db: float, trial: Trial) -> float:
-        """How many times as large as a trial's a file of ``psnr_db`` may be."""
-        missing = psnr_db - trial.psnr_db - _LIKELY * _deficit_db(trial.steps)
-        return float(2 ** (missing / _DB_PER_DOUBLING))
+        trained = self._encoder.train(budget, brief)
+        left = replace(left, seconds=left.seconds * (1 - _TRIAL_SHARE))
+        return trial_of(trained, brief), left
 
     def _warm(self, psnr_db: float, most: float = math.inf) -> Iterator[Encoded]:
         """Files of at most ``most`` bytes that go on from a start, until one has ``psnr_db``."""
@@ -211,5 +213,20 @@ class NetworkSearch:
         return best
 
 
-def _deficit_db(steps: int) -> float:
-    return min(_DEFICIT_DB + _DEFICIT_DB_STEPS / max(steps, 1), _MOST_DEFICIT_DB)
+def _is_hopeful(psnr_db: float, trial: Trial, training: TrainingSettings) -> bool:
+    """Whether ``training`` may have ``psnr_db`` at the size of a trial."""
+    before, after = trial.seconds, max(training.seconds, trial.seconds)
+    early = min(after, _LATE_SECONDS) / min(before, _LATE_SECONDS)
+    late = max(after, _LATE_SECONDS) / max(before, _LATE_SECONDS)
+    gain = _DB_PER_TIME * math.log2(early) + _DB_PER_LATE_TIME * math.log2(late)
+    return trial.psnr_db + gain + _DOUBT_DB >= psnr_db
+
+
+def _size_for(
+    psnr_db: float, trial: Trial, training: TrainingSettings, trial_bytes: float
+) -> float:
+    """Bytes at which ``training`` should have ``psnr_db``, by a trial at ``trial_bytes``."""
+    gain = _SURE_DB_PER_TIME * max(0.0, math.log2(training.seconds / trial.seconds))
+    missing = psnr_db - trial.psnr_db - gain
+    factor = 2 ** (missing / _DB_PER_DOUBLING)
+    return float(max(_SMALLEST_BYTES, OVERHEAD_BYTES + factor * (trial_bytes - OVERHEAD_BYTES)))

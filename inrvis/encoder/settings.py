@@ -16,6 +16,8 @@ from inrvis.errors import UsageError
 Preset = Literal["fast", "balanced", "best"]
 # Steps of a warm start, relative to a cold one's.
 _WARM_RATE = 0.3
+# Evaluations in a step for each weight, measured at 4,700, 10,400 and 57,000 weights.
+_BATCH_PER_WEIGHT, _LEAST_BATCH = 1.6, 4096
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,8 @@ class TrainingSettings:
     clocked : bool
         Whether `seconds` is measured.
     batch : int
-        Evaluations of the trunk in a step; fewer on volumes of few voxels.
+        Evaluations of the trunk in a step, at most: fewer on volumes of few voxels and for
+        networks of few weights.
     first_batch, growth : int, float
         Evaluations in the first steps, and the fraction of the training in which they grow to
         `batch`: rough steps are many at first, and fine ones few at the end.
@@ -213,6 +216,13 @@ class TrainingSettings:
             return self.batch
         grown = math.pow(self.batch / first, min(1.0, fraction / self.growth))
         return round(first * grown)
+
+    def sized(self, weights: int) -> TrainingSettings:
+        """Return those for a network of so many weights: small ones want many rough steps."""
+        batch = 1 << round(math.log2(max(1.0, _BATCH_PER_WEIGHT * weights)))
+        batch = min(self.batch, max(_LEAST_BATCH, batch))
+        first = max(_LEAST_BATCH, batch // 4)
+        return replace(self, batch=batch, first_batch=min(self.first_batch, first))
 
     def warm(self) -> TrainingSettings:
         """Return those of a training that goes on from a trained network: small, fine steps."""

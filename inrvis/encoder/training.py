@@ -21,12 +21,15 @@ _SECONDS_PER_PRODUCT = 0.086e-9
 _SECONDS_PER_SINE = 3.2e-9
 _SECONDS_PER_STEP = 8e-3
 _FEWEST_STEPS = 60
+# Voxels that tell a loss.
+_SAMPLE = 1 << 17
 _WARM_UP = 50
 # Rounds of the rate control while weights are trained through their quantiser, and what part of
 # that time they end after: weights that have settled on one grid lose half a dB on another.
 _RATE_ROUNDS, _RATE_SHARE = 5, 0.5
-# What weights gain in that time, at least; and voxels that tell the loss of a scale.
-_GAIN_DB, _SCALE_VOXELS = 0.8, 1 << 16
+# Share of the bits that a dB above the aim is worth, once training has made up for coarser steps,
+# and the least share: with fewer bits than three a weight it no longer does.
+_SHARE_PER_DB, _LEAST_SHARE, _SAFE_DB = 0.15, 0.62, 0.3
 
 
 @dataclass(frozen=True)
@@ -137,10 +140,8 @@ class Trainer:
                 self._require_finite()
                 if quantiser is None:
                     quantiser = self._first_quantiser(generator)
+                    bits *= self._share_for(psnr_db)
                 quantiser = scale_for_bits(quantiser, self.model.tensors(), bits)
-                if psnr_db is not None:
-                    gain = _GAIN_DB * (1 - fraction) / (1 - settings.quantise_start)
-                    quantiser = self._coarsest(quantiser, psnr_db - gain)
                 rounds += 1
             self._set_rates(fraction)
             weigh = quantiser.weigh if quantiser is not None else plain
@@ -175,15 +176,13 @@ class Trainer:
             raise UsageError("the training diverged: try another seed, or train longer")
 
     @torch.no_grad()
-    def _coarsest(self, quantiser: Quantiser, psnr_db: float) -> Quantiser:
-        """As coarse a scale as leaves ``psnr_db``, at most eight times as coarse."""
-        batch = self.model.draw(_SCALE_VOXELS, 1.0)
-        low, high = quantiser.scale, 8 * quantiser.scale
-        for _ in range(7):
-            middle = math.sqrt(low * high)
-            loss = float(self.model.loss(batch, quantiser.at(middle).weigh))
-            low, high = (middle, high) if peak_psnr_db(loss) >= psnr_db else (low, middle)
-        return quantiser.at(low)
+    def _share_for(self, psnr_db: float | None) -> float:
+        """Share of the bits that is enough for ``psnr_db``."""
+        if psnr_db is None:
+            return 1.0
+        batch = self.model.draw(_SAMPLE, 1.0)
+        above = peak_psnr_db(float(self.model.loss(batch, plain))) - psnr_db - _SAFE_DB
+        return min(1.0, max(_LEAST_SHARE, 1 - _SHARE_PER_DB * above))
 
     def _set_rates(self, fraction: float) -> None:
         warm = min(1.0, (self.steps + 1) / _WARM_UP)

@@ -31,11 +31,17 @@ from inrvis.encoder.settings import (
     TrainingSettings,
 )
 from inrvis.encoder.start import Start
-from inrvis.encoder.training import Report, Trainer, part_of, peak_psnr_db, seconds_per_step
+from inrvis.encoder.training import (
+    Report,
+    Trainer,
+    part_of,
+    peak_psnr_db,
+    seconds_per_step,
+)
 from inrvis.errors import UsageError
 
 # What graphs, header and HDF5 take beside the coded weights, for the first plan.
-_OVERHEAD_BYTES = 1150
+OVERHEAD_BYTES = 1150
 # Of a file's bytes: weights that settle on their grid may come to cost a little more.
 _USED, _SPARE_BYTES = 0.995, 16
 _SMALLEST_BATCH = 2048
@@ -65,10 +71,10 @@ class Trained:
 
 @dataclass(frozen=True)
 class Trial:
-    """What a short training of so many steps reached."""
+    """What a training of so many seconds reached."""
 
     psnr_db: float
-    steps: int
+    seconds: float
 
 
 class VolumeEncoder:
@@ -152,10 +158,6 @@ class VolumeEncoder:
             _, training = self.prepare(budget_bytes, training)
         return self._train(budget_bytes, training, start, self._report, psnr_db)
 
-    def trial(self, trained: Trained) -> Trial:
-        """What ``trained`` reached."""
-        return Trial(peak_psnr_db(_loss(trained)), trained.steps)
-
     def _choose_sharing(self, budget_bytes: float, training: TrainingSettings) -> TrainingSettings:
         """Whether several arrays share a network; what is left of the training."""
         share = _SHARING_TRIAL
@@ -196,7 +198,7 @@ class VolumeEncoder:
                 own = part_of(self._report, len(losses) * share, share)
                 trained = self._train(budget_bytes, trial, report=own)
                 loss, blocks = _loss(trained), sum(math.prod(plan.blocks) for plan in plans)
-                found = Trial(peak_psnr_db(loss), trained.steps)
+                found = Trial(peak_psnr_db(loss), trial.seconds)
                 losses[plans] = loss * blocks**_HEAD_START, density, found
         _, self._density, best = min(losses.values(), key=lambda entry: entry[0])
         return best, self._spend(len(losses) * share, training)
@@ -239,6 +241,8 @@ class VolumeEncoder:
             model = self._make(data, bits, generator).to(self.device)
         else:
             model, _ = self._started(start, data, generator)
+        training = self._sized(training, model)
+        if start is not None:
             training = training.warm()
         trainer = Trainer(model, training, report)
         # Several arrays have a quality each, of which the trainer sees the mean.
@@ -249,6 +253,11 @@ class VolumeEncoder:
     def _data(self) -> TrainingData:
         generator = torch.Generator(self.device).manual_seed(self.seed)
         return TrainingData(self._normalised.values, self.device, generator, self._voxels())
+
+    def _sized(self, training: TrainingSettings, model: Model) -> TrainingSettings:
+        if self._choice != "siren":
+            return training
+        return training.sized(sum(tensor.numel() for tensor in model.tensors().values()))
 
     def _room(self, model: Model, budget_bytes: float) -> float:
         """Bits for the weights of ``model`` in a file of ``budget_bytes``."""
@@ -314,7 +323,7 @@ class VolumeEncoder:
     ) -> Quantiser:
         """Finest scale of ``quantiser``, whose file takes ``size`` bytes, that fits."""
         tensors = trained.model.tensors()
-        coded = 8.0 * (size - _OVERHEAD_BYTES)
+        coded = 8.0 * (size - OVERHEAD_BYTES)
         best: Quantiser | None = None
         for _ in range(8):
             coded += 8.0 * (budget_bytes - size)
@@ -452,12 +461,17 @@ class VolumeEncoder:
 
 def _weight_bits(budget_bytes: float) -> float:
     """Bits that a file leaves for its weights, as first planned."""
-    return 8 * (budget_bytes - _OVERHEAD_BYTES)
+    return 8 * (budget_bytes - OVERHEAD_BYTES)
 
 
 def _loss(trained: Trained) -> float:
     """Mean squared error of rounded weights on a sample."""
     return _losses(trained.model, (trained.quantiser,))[0]
+
+
+def trial_of(trained: Trained, training: TrainingSettings) -> Trial:
+    """What ``trained`` has reached in all of its ``training``."""
+    return Trial(peak_psnr_db(_loss(trained)), training.seconds)
 
 
 @torch.no_grad()

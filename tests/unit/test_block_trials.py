@@ -29,7 +29,7 @@ def encoder(field: Any, monkeypatch: pytest.MonkeyPatch) -> VolumeEncoder:
 
 
 def blocks(encoder: VolumeEncoder, density: float) -> tuple[int, int, int]:
-    bits = 8.0 * (BUDGET - volume._OVERHEAD_BYTES)
+    bits = 8.0 * (BUDGET - volume.OVERHEAD_BYTES)
     return plan_model(DIMENSIONS, encoder.channels, bits, density=density).blocks
 
 
