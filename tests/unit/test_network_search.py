@@ -1,0 +1,95 @@
+"""Networks of a size or a quality: grids that weights keep, bits they are given, sizes to try."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from inrvis.encoder import network_search
+from inrvis.encoder.assembly import Assembly
+from inrvis.encoder.network_search import NetworkSearch
+from inrvis.encoder.normalise import normalise
+from inrvis.encoder.settings import TrainingSettings
+from inrvis.encoder.volume import OVERHEAD_BYTES, Trial, VolumeEncoder
+from inrvis.sources import from_array
+
+BRIEF = TrainingSettings(seconds=0.6, batch=1024)
+BUDGET = 6000
+
+
+@pytest.fixture(scope="module")
+def assembly(field: Any) -> Assembly:
+    image = from_array(field((24, 22, 20), "float32"))
+    return Assembly(image, normalise(image), {})
+
+
+def encoder(assembly: Assembly) -> VolumeEncoder:
+    return VolumeEncoder(assembly, "siren", device="cpu", seed=3)
+
+
+def test_weights_are_rounded_as_they_were_trained(assembly: Assembly) -> None:
+    made = encoder(assembly)
+    trained = made.train(BUDGET, BRIEF)
+    assert trained.quantiser is not None
+    own = made.parts(trained, trained.quantiser)
+    # The training itself has aimed at the budget, with everything in the file.
+    assert 0.95 * BUDGET < assembly.size(own) <= BUDGET
+    assert made.fit(trained, BUDGET).models == own.models
+    assert assembly.size(made.fit(trained, BUDGET // 2)) <= BUDGET // 2
+
+
+def test_fewer_bits_where_the_quality_is_reached(assembly: Assembly) -> None:
+    sizes = {}
+    for aim in (None, 5.0, 90.0):
+        made = encoder(assembly)
+        trained = made.train(BUDGET, BRIEF, psnr_db=aim)
+        sizes[aim] = assembly.size(made.parts(trained, trained.quantiser))
+    assert sizes[5.0] < 0.75 * sizes[None]
+    assert sizes[90.0] > 0.98 * sizes[None]
+
+
+@pytest.mark.parametrize("weights", [1, 1500, 4700, 10_400, 57_000, 10**7])
+def test_batches_follow_the_weights(weights: int) -> None:
+    usual = TrainingSettings(seconds=1)
+    sized = usual.sized(weights)
+    assert sized.first_batch <= sized.batch <= usual.batch
+    assert sized.first_batch <= usual.first_batch
+    assert usual.sized(2 * weights).batch >= sized.batch
+    # Small batches that were asked for stay.
+    small = replace(usual, batch=512)
+    assert small.sized(weights).batch == 512
+
+
+def test_sizes_follow_from_trials() -> None:
+    trial = Trial(30.0, 5.0)
+    training = TrainingSettings(seconds=5.0)
+    at = [network_search._size_for(db, trial, training, 8000) for db in (10, 28, 30, 33, 40)]
+    assert at == sorted(at)
+    assert at[0] == network_search._SMALLEST_BYTES
+    assert at[2] == 8000
+    # More time, a smaller file; and what the file takes without weights does not scale.
+    longer = replace(training, seconds=20.0)
+    assert network_search._size_for(33, trial, longer, 8000) < at[3]
+    twice = 30 + network_search._DB_PER_DOUBLING
+    found = network_search._size_for(twice, trial, training, 8000)
+    assert found == pytest.approx(OVERHEAD_BYTES + 2 * (8000 - OVERHEAD_BYTES))
+
+
+def test_what_no_time_can_reach_is_given_up(
+    assembly: Assembly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = encoder(assembly)
+    search = NetworkSearch(assembly, made, BRIEF, 0.0)
+    lengths: list[float] = []
+    train = made._train
+
+    def watched(budget: float, training: TrainingSettings, *rest: Any, **named: Any) -> Any:
+        lengths.append(training.seconds)
+        return train(budget, training, *rest, **named)
+
+    monkeypatch.setattr(made, "_train", watched)
+    assert list(search.challenge(200.0, 9000, lambda _: pytest.fail("layers"))) == []
+    assert sum(lengths) <= 0.2 * BRIEF.seconds
+    assert list(search.better(BUDGET, 200.0)) == []
