@@ -84,7 +84,7 @@ def train(
     settings = TrainingSettings(seconds=1e6, batch=BATCH, first_batch=BATCH)
     steps = math.ceil(epochs * np.count_nonzero(mask) / BATCH)
     settings = replace(settings, seconds=1e6 * steps / planned_steps(model, settings))
-    trainer = Trainer(model, settings, 20 * math.log10(2))
+    trainer = Trainer(model, settings)
     bits = BITS_PER_WEIGHT * parameter_count(network, data.channels)
     return Trained(model, trainer.train(bits, generator), trainer.steps)
 

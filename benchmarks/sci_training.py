@@ -137,7 +137,7 @@ def train_as_published(
             waiting.pop(0)
             show()
 
-    trainer = Trainer(model, training, 20 * math.log10(2), watch)
+    trainer = Trainer(model, training, watch)
     if steps:
         trainer.train(8.0 * weight_bytes, generator)
     show()

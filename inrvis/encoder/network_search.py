@@ -126,7 +126,7 @@ class NetworkSearch:
             trial, training = self._try(most, self._training)
             if not _is_hopeful(psnr_db, trial, training):
                 return
-            budget = _size_for(psnr_db, trial, training, most)
+            budget = min(most, _size_for(psnr_db, trial, training, most))
             sizing = replace(training, seconds=_SIZING_SHARE * training.seconds)
             training = replace(training, seconds=training.seconds - sizing.seconds)
             trained = self._encoder.train(budget, sizing)

@@ -164,7 +164,7 @@ def test_weights_of_the_paper_profile_are_stored_as_they_are(brief: Any, partiti
     settings = replace(SMALL, partition=partition, allocation="size", as_published=True, overlap=0)
     model, assembly = planned(values, settings, 5000)
     training = replace(brief, optimiser="adamax", adam_rate=1e-3)
-    trainer = Trainer(model, training, 0.0)
+    trainer = Trainer(model, training)
     assert trainer.train(0.0, torch.Generator().manual_seed(0)) is None
     parts = VolumeEncoder(assembly, settings, device="cpu").parts(
         Trained(model, None, trainer.steps), None
