@@ -148,7 +148,8 @@ def test_equals_the_integer_program(
     root = tree(seed, *case, grid)
     leaves = prune(root, most)
     assert len(leaves) <= most
-    assert mean_concentration(leaves) == pytest.approx(integer_program(root, most), abs=1e-9)
+    # The solver takes a millionth for nothing: it has been seen to end that much below the best.
+    assert mean_concentration(leaves) == pytest.approx(integer_program(root, most), abs=1e-6)
     assert_tiles(leaves, case[0][::-1])
 
 
