@@ -16,7 +16,7 @@ from inrvis.errors import UsageError
 # for one that tells at what size a network will have a quality.
 _TRIAL_SHARE, _SIZING_SHARE = 0.12, 0.25
 # What twice the seconds may bring, up to so many and beyond, in dB; and what is added for doubt.
-# From 3 to 90 seconds, networks of five volumes gained 6 to 12 dB.
+# From 3 to 90 seconds, networks of three volumes gained 6 to 12 dB.
 _DB_PER_TIME, _DB_PER_LATE_TIME, _LATE_SECONDS, _DOUBT_DB = 2.5, 1.0, 90.0, 1.0
 # What twice the seconds bring at least, and twice the bytes of the weights about.
 _SURE_DB_PER_TIME, _DB_PER_DOUBLING = 1.0, 3.2

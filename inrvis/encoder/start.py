@@ -83,13 +83,13 @@ class Start:
 
     def load(
         self, model: Model, arrays: tuple[ArrayHeader, ...], loss: Callable[[], float]
-    ) -> None:
+    ) -> float:
         """Give ``model`` the weights, and adapt the last layers where values were rescaled.
 
         The mean and the range of the values may have changed, and with them what a channel means.
         Either the values are those that they were, and the last layer, which is affine, takes
         the change up; or they were rescaled as a whole, and channels are what they were. The
-        ``loss`` of the model tells.
+        ``loss`` of the model tells, and is returned.
         """
         offset, scale = _affine(self.arrays)
         new_offset, new_scale = _affine(arrays)
@@ -112,6 +112,7 @@ class Start:
             losses.append(loss())
         if losses[0] <= losses[1]:
             _load(model, same_values)
+        return min(losses)
 
     def _prefixed(self) -> list[tuple[str, StartNetwork]]:
         """Networks, and what comes before the names of their tensors in a model."""

@@ -261,7 +261,7 @@ class VolumeEncoder:
 
     def _room(self, model: Model, budget_bytes: float) -> float:
         """Bits for the weights of ``model`` in a file of ``budget_bytes``."""
-        if getattr(self._choice, "as_published", False):
+        if self._choice != "siren" and self._choice.as_published:
             return 8 * budget_bytes
         tensors = model.tensors()
         some = Quantiser(
@@ -424,8 +424,7 @@ class VolumeEncoder:
         def loss() -> float:
             return float(model.loss(batch, plain))
 
-        start.load(model, self._normalised.arrays, loss)
-        return model, loss()
+        return model, start.load(model, self._normalised.arrays, loss)
 
     def _is_worth(self, start: Start) -> bool:
         """Whether ``start`` is nearer to the values than their mean is.
