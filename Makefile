@@ -6,8 +6,9 @@ PYTHON      := $(VENV)/bin/python
 BUILD       := build/cmake
 # Debian's paraview-dev, for a plugin that is optional.
 PARAVIEW_SDK := $(wildcard /usr/lib/*/cmake/paraview-*/paraview-config.cmake)
-# A worker for each core, with a thread each: the tests' volumes are too small for more.
-PYTEST      := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadgroup
+# A worker for each core, with a thread each: the tests' volumes are too small for more. The tests
+# of a file stay on one worker, for they share costly fixtures.
+PYTEST      := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadfile
 
 INPUTS := pyproject.toml constraints.txt scripts/make-venv.sh
 
