@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -212,6 +213,7 @@ def _encode(volume: Volume, path: Path, words: Sequence[str]) -> Record:
         "model": report.get("model"),
         "target_met": report.get("target_met", status == 0),
         "encode_seconds": seconds,
+        "encode_threads": int(os.environ.get("OMP_NUM_THREADS", len(os.sched_getaffinity(0)))),
         "peak_memory_bytes": peak,
     }
     decoded: Record = apart(run_ours, volume, file)
