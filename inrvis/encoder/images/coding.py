@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inrvis.bitstream.latents import LatentEncoder, scales
+from inrvis.bitstream.latents import NUMBER_OF_SCALES, LatentEncoder, latent_counts, scales
 from inrvis.container.images_file import Pair
 from inrvis.decoder.pairs import Integers, PairNetworks, Side, checksum
 from inrvis.encoder.images.model import PairModel
@@ -18,6 +19,8 @@ from inrvis.encoder.images.pictures import Pictures
 from inrvis.encoder.images.training import Codes
 
 _MOST_SYMBOL = float((1 << 31) - 1)
+# The rarest symbol of a table, and 32 bits.
+_ESCAPE_BITS = 52.0
 
 
 class LatentSource:
@@ -27,6 +30,8 @@ class LatentSource:
     ----------
     latents : sequence of ndarray
         Hyperlatents and latents, in latent units.
+    worth : float
+        Bits that a squared rounding error of one latent, in units of it, is worth.
 
     Attributes
     ----------
@@ -34,18 +39,20 @@ class LatentSource:
         What the tables say that the symbols written so far cost.
     """
 
-    def __init__(self, latents: Sequence[NDArray[np.float64]]) -> None:
-        self._waiting = list(latents)
+    def __init__(self, latents: Sequence[NDArray[np.float64]], worth: float = 0.0) -> None:
+        self._waiting, self._worth = list(latents), worth
         self._encoder, self._checksum = LatentEncoder(), 0
         self.estimated_bits = 0.0
 
     def symbols(self, means: NDArray[np.float64], tables: Integers) -> Integers:
         """Round the next latents around their means, and write them."""
-        distance = np.rint(self._waiting.pop(0) - means)
-        symbols: Integers = np.clip(distance, -_MOST_SYMBOL, _MOST_SYMBOL).astype(np.int64)
+        distance = self._waiting.pop(0) - means
+        # Hyperlatents come first, and no pixel is made of them.
+        worth = 0.0 if self._waiting else self._worth
+        symbols = _rounded(np.clip(distance, -_MOST_SYMBOL, _MOST_SYMBOL), tables, worth)
         self._encoder.put(symbols, tables)
         self._checksum = checksum(symbols, self._checksum)
-        self.estimated_bits += _bits(np.abs(symbols), tables)
+        self.estimated_bits += float(_bits(np.abs(symbols), tables).sum())
         return symbols
 
     def record(self) -> bytes:
@@ -53,11 +60,28 @@ class LatentSource:
         return self._checksum.to_bytes(4, "little") + self._encoder.finish()
 
 
-def _bits(magnitudes: Integers, tables: Integers) -> float:
+def _rounded(distance: NDArray[np.float64], tables: Integers, worth: float) -> Integers:
+    """Nearest integers; outliers are clipped where that saves more bits than it does harm."""
+    nearest = np.rint(distance)
+    if worth:
+        reach = _reaches()[tables]
+        clipped = np.clip(nearest, -reach, reach)
+        harm = worth * ((distance - clipped) ** 2 - (distance - nearest) ** 2)
+        nearest = np.where(harm < _ESCAPE_BITS - _bits(reach, tables), clipped, nearest)
+    return np.asarray(nearest.astype(np.int64))
+
+
+def _bits(magnitudes: Integers, tables: Integers) -> NDArray[np.float64]:
     decay = -0.5 / scales()[tables]
     tail = (2 * magnitudes - 1) * decay + np.log1p(-np.exp(2 * decay)) - np.log(2)
     nothing = np.log1p(-np.exp(decay))
-    return float(-np.where(magnitudes > 0, tail, nothing).sum() / np.log(2))
+    return np.asarray(np.where(magnitudes > 0, tail, nothing) / -np.log(2))
+
+
+@cache
+def _reaches() -> Integers:
+    """Largest magnitude that each table has without an escape."""
+    return np.array([(len(latent_counts(i)) - 2) // 2 for i in range(NUMBER_OF_SCALES)])
 
 
 @dataclass(frozen=True)
@@ -94,8 +118,9 @@ class PairCoder:
         """Code one pair, or the left image alone."""
         left, right = pair
         latents = self._analyse(left, right if right >= 0 else left)
-        first = LatentSource(latents[0])
-        second = LatentSource(latents[1]) if right >= 0 else None
+        worth = self._model.worth
+        first = LatentSource(latents[0], worth)
+        second = LatentSource(latents[1], worth) if right >= 0 else None
         self._networks.latents(
             self._pictures.facts.kinds[left],
             Side(self._codes(left), first),

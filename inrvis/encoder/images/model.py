@@ -16,7 +16,6 @@ from inrvis.encoder.images.ops import Ops, TorchOps, Weigh
 
 Side = str
 BOTH: Sequence[Side] = ("left", "right")
-FAST = 10.0
 
 
 @dataclass(frozen=True)
@@ -45,17 +44,19 @@ class ImageModel(nn.Module):
     ----------
     stored, analysing : nn.ParameterDict
         Weights that decoding needs, and those of the encoder alone.
-    integer_names, fast_names : frozenset of str
-        Stored tensors that are rounded to integers as they are, and those whose steps are to be
-        longer, by `FAST`.
+    integer_names : frozenset of str
+        Stored tensors that are rounded to integers as they are.
     """
 
     integer_names: frozenset[str] = frozenset()
-    fast_names: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         super().__init__()
         self.stored, self.analysing = nn.ParameterDict(), nn.ParameterDict()
+
+    def pace(self, name: str) -> float:  # noqa: ARG002
+        """Factor on the step size of the weights ``name``."""
+        return 1.0
 
 
 class PairModel(ImageModel, ABC):
@@ -75,6 +76,8 @@ class PairModel(ImageModel, ABC):
     """
 
     exact: ClassVar[bool]
+    # Bits that a squared rounding error of one latent is worth; 0 to round to the nearest.
+    worth: ClassVar[float] = 0.0
     # Factor on He's initialisation.
     gain: ClassVar[float] = 1.0
     latents: int
@@ -171,12 +174,12 @@ class PairModel(ImageModel, ABC):
         mean, scale = self.means(parameters)
         distance = latents - mean
         nearest = torch.round(distance)
+        rounded = latents + (nearest - distance).detach()
         if self._noisy:
             noise = torch.rand(distance.shape, generator=generator).to(distance.device) - 0.5
             coded = distance + noise
         else:
             coded = nearest
-        rounded = latents + (nearest - distance).detach()
         return rounded, laplace_bits(coded, scale).sum()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from inrvis.encoder.images.settings import (
 )
 from inrvis.encoder.images.size import choose_size
 from inrvis.encoder.images.training import PairTrainer
+from inrvis.encoder.images.transform import find_transform, tile_samples
 from inrvis.encoder.models.fcnr import PaperModel
 from inrvis.encoder.models.fcnr_exact import ExactModel
 from inrvis.encoder.training import Report
@@ -95,6 +97,11 @@ class PairEncoder(DatabaseEncoder):
     def settings(self) -> PaperSettings | ExactSettings:
         return self._codec
 
+    @cached_property
+    def _tiles(self) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(self.seed)
+        return tile_samples(self.pictures, self._training_pairs, generator)
+
     def make_model(self) -> PairModel:
         """Return an untrained model, on its device."""
         generator = torch.Generator().manual_seed(self.seed)
@@ -107,6 +114,11 @@ class PairEncoder(DatabaseEncoder):
             model = PaperModel(self._codec, channels, code_size, generator)
         else:
             model = ExactModel(self._codec, channels, code_size, generator)
+            model.start_from(
+                find_transform(
+                    self._tiles, model.latents, model.hyperlatents, self.training.trade_off
+                )
+            )
         return model.to(self.device)
 
     @override

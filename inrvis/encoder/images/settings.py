@@ -75,8 +75,8 @@ class ExactSettings:
     """
 
     channels: int = 48
-    latents: int = 32
-    hyperlatents: int = 16
+    latents: int = 64
+    hyperlatents: int = 12
     features: int = 32
     analysis: int = 64
     attention: bool = False
@@ -85,9 +85,9 @@ class ExactSettings:
 
 
 EXACT_SIZES = {
-    "small": ExactSettings(24, 16, 8, 16, 48),
+    "small": ExactSettings(16, 48, 8, 16, 48),
     "medium": ExactSettings(),
-    "large": ExactSettings(96, 48, 24, 48, 96),
+    "large": ExactSettings(96, 64, 16, 48, 96),
 }
 
 
@@ -161,7 +161,7 @@ class ImageTraining:
     seconds: float = 600.0
     steps: int = 0
     trade_off: float = 0.01
-    batch: int = 8
+    batch: int = 4
     crop: int = 128
     rate: float = 1e-3
     decay: bool = True

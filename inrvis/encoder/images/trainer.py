@@ -8,6 +8,7 @@ import math
 import time
 import zipfile
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inrvis.encoder.images.model import FAST, ImageModel
+from inrvis.encoder.images.model import ImageModel
 from inrvis.encoder.images.ops import Weigh
 from inrvis.encoder.images.settings import ImageTraining
 from inrvis.encoder.quantise import Quantiser
@@ -106,11 +107,12 @@ class ImageTrainer(ABC):
         self._model, self._settings, self._report = model, settings, report
         self._generator = torch.Generator().manual_seed(seed)
         self.device = next(model.parameters()).device
-        fast = [p for name, p in model.stored.items() if name in model.fast_names]
-        others = [p for p in model.parameters() if all(p is not f for f in fast)]
-        self._optimiser = torch.optim.Adam(others, lr=settings.rate)
-        if fast:
-            self._optimiser.add_param_group({"params": fast, "lr": FAST * settings.rate})
+        groups = defaultdict(list)
+        for name, parameter in model.named_parameters():
+            groups[model.pace(name.rpartition(".")[2])].append(parameter)
+        self._optimiser = torch.optim.Adam(
+            [{"params": own, "lr": pace * settings.rate} for pace, own in groups.items()]
+        )
         self._rates = [group["lr"] for group in self._optimiser.param_groups]
         self.steps, self._elapsed = 0, 0.0
         self.quantiser: Quantiser | None = None

@@ -1,0 +1,164 @@
+"""What the exact codec starts from: a linear transform of blocks, and how its latents are spread.
+
+A codec that starts as a transform codec, with steps and tables that suit the images, spends its
+training on what is beyond that. From random weights, hundreds of steps do not get as far as its
+beginning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inrvis.container.images_file import Pair
+from inrvis.container.images_header import HYPER_STRIDE, LATENT_STRIDE
+from inrvis.encoder.images.pictures import Pictures
+
+# Bits that the square of the best rounding step is worth (`best_step`), whatever the trade-off.
+WORTH_OF_A_STEP = 6 / math.log(2)
+_TILES = 4000
+_MOST_PAIRS = 64
+# Magnitude that a tile of nothing but zeros is taken to have in all.
+_HARDLY_ANY = 0.02
+# Hyperlatents that stand for means stay within this.
+_REACH = 6.0
+# Octaves, over all latents, to one unit of a hyperlatent that tells tables.
+_OCTAVES = 8.0
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Blocks of pixels to latents and back, and the hyperlatents that tell their tables.
+
+    A hyperlatent stands for a tile, of 4 by 4 blocks. The first few are local means of the first
+    latents, the others principal components of what tells the tables.
+
+    Attributes
+    ----------
+    centre : Tensor
+        Median of each channel, shape (channels,): a block of it has latents of 0.
+    basis : Tensor
+        Orthonormal rows, shape (latents, channels * 64), in the order channel, row, column;
+        rows of 0 where there are more latents than values in a block.
+    step : float
+        Rounding step of the latents, in units of the pixels.
+    octaves : Tensor
+        Mean of `local_octaves`, shape (latents,).
+    mean_units : Tensor
+        Latents' units to one of a hyperlatent, for those that stand for means.
+    components : Tensor
+        Octaves of each latent to one unit of the other hyperlatents, shape (others, latents).
+    hyper_means, hyper_scales, hyper_changes : Tensor
+        Of the hyperlatents: mean, mean distance from it, and mean distance of a right image's
+        from the left one's.
+    """
+
+    centre: Tensor
+    basis: Tensor
+    step: float
+    octaves: Tensor
+    mean_units: Tensor
+    components: Tensor
+    hyper_means: Tensor
+    hyper_scales: Tensor
+    hyper_changes: Tensor
+
+
+def best_step(trade_off: float) -> float:
+    """Rounding step at which a bit saves as much error as it is worth, in units of the range.
+
+    At a high rate an orthonormal coefficient has an error of step² / 12, which a further bit
+    divides by four: dD/dR = -2 ln 2 D. Setting it to ``-1 / trade_off`` gives the step;
+    ``trade_off`` counts squared 8-bit units.
+    """
+    return math.sqrt(WORTH_OF_A_STEP / trade_off) / 255
+
+
+def tile_samples(pictures: Pictures, pairs: Sequence[Pair], generator: torch.Generator) -> Tensor:
+    """Tiles at the same random places of left and right images.
+
+    Returns
+    -------
+    Tensor
+        Shape (2, n, channels, 32, 32), from 0 to 1.
+    """
+    order = torch.randperm(len(pairs), generator=generator)[:_MOST_PAIRS].tolist()
+    wanted = -(-_TILES // len(order))
+    found = []
+    for left, right in (pairs[i] for i in order):
+        both = torch.stack([_tiles(pictures, i) for i in (left, right if right >= 0 else left)])
+        chosen = torch.randperm(both.shape[1], generator=generator)[:wanted]
+        found.append(both[:, chosen].clone())
+    return torch.cat(found, dim=1)
+
+
+def _tiles(pictures: Pictures, image: int) -> Tensor:
+    pixels = torch.from_numpy(pictures.channels(image))
+    tiles = pixels.unfold(1, HYPER_STRIDE, HYPER_STRIDE).unfold(2, HYPER_STRIDE, HYPER_STRIDE)
+    return tiles.flatten(1, 2).transpose(0, 1)
+
+
+def find_transform(tiles: Tensor, latents: int, hyperlatents: int, trade_off: float) -> Transform:
+    """Fit a transform to ``tiles``, as `tile_samples` gives them."""
+    centre = tiles.transpose(0, 2).flatten(1).median(dim=1).values
+    step = best_step(trade_off)
+    blocks = functional.pixel_unshuffle(tiles.flatten(0, 1) - centre[:, None, None], LATENT_STRIDE)
+    # (values of a block, all blocks)
+    flat = blocks.transpose(0, 1).flatten(1).double()
+    vectors = _principal(flat @ flat.T, latents)
+    coded = torch.einsum("lv,nvyx->nlyx", vectors.float(), blocks) / step
+    number = local_means(hyperlatents)
+    means = coded.mean(dim=(2, 3))[:, :number]
+    spread = local_octaves(coded, number).flatten(1).double()
+    octaves = spread.mean(dim=0)
+    spread = spread - octaves
+    units = means.abs().amax(dim=0).clamp(min=1) / _REACH
+    components = _principal(spread.T @ spread, hyperlatents - number) * _OCTAVES
+    hyper = torch.cat([means / units, (spread @ components.T).float() / _OCTAVES**2], dim=1)
+    left, right = hyper.chunk(2)
+    middle = hyper.mean(dim=0)
+    return Transform(
+        centre,
+        vectors.float(),
+        step,
+        octaves.float(),
+        units,
+        components.float(),
+        middle,
+        (hyper - middle).abs().mean(dim=0),
+        (right - left).abs().mean(dim=0),
+    )
+
+
+def local_means(hyperlatents: int) -> int:
+    """How many of the hyperlatents stand for means."""
+    return hyperlatents // 4
+
+
+def local_octaves(latents: Tensor, means: int) -> Tensor:
+    """Octaves of the table that suits a tile's latents, shape (n, latents, tiles...).
+
+    Of a Laplace distribution whose rounded values have a mean magnitude s, ``h = exp(-1 / (2 b))``
+    solves ``s = h / (1 - h²)``, and tables count ``log2(h / (1 - h))``. The first ``means`` are
+    taken around their local means.
+    """
+    blocks = HYPER_STRIDE // LATENT_STRIDE
+    middle = functional.avg_pool2d(latents[:, :means], blocks)
+    around = latents[:, :means] - functional.interpolate(middle, scale_factor=blocks)
+    rounded = torch.cat([around, latents[:, means:]], dim=1).round().abs()
+    s = functional.avg_pool2d(rounded, blocks) + _HARDLY_ANY / blocks**2
+    h = (torch.sqrt(1 + 4 * s.square()) - 1) / (2 * s)
+    return torch.log2(h / (1 - h))
+
+
+def _principal(covariance: Tensor, number: int) -> Tensor:
+    """Unit vectors of most variance, a row each; rows of 0 beyond what there are."""
+    basis = torch.linalg.eigh(covariance)[1].flip(1)[:, :number].T
+    # The sign of an eigenvector is any: take one that does not depend on the library.
+    largest = basis.gather(1, basis.abs().argmax(dim=1, keepdim=True))
+    return functional.pad(basis * largest.sign(), (0, 0, 0, number - len(basis)))
