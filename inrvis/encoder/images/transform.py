@@ -137,7 +137,7 @@ def find_transform(tiles: Tensor, latents: int, hyperlatents: int, trade_off: fl
 
 def local_means(hyperlatents: int) -> int:
     """How many of the hyperlatents stand for means."""
-    return hyperlatents // 4
+    return max(1, hyperlatents // 4)
 
 
 def local_octaves(latents: Tensor, means: int) -> Tensor:
