@@ -21,6 +21,9 @@ BITS_PER_WEIGHT = 6.0
 _BITS_OF_SMALL, _MOST_OF_SMALL = 5.0, 20_000
 _OVERLAP = 3
 _NARROWEST, _WIDEST = 6, 512
+# SIREN's omega_0, for each neuron of a layer: narrow networks want low frequencies, from which
+# they fold higher ones (docs/benchmarks.md).
+_LEAST_FREQUENCY, _FREQUENCY_PER_NEURON, _MOST_FREQUENCY = 10.0, 0.3, 30.0
 _MOST_BLOCKS = 4096
 
 
@@ -90,6 +93,7 @@ def plan_model(
             spacing=spacing,
             features=features,
             head_width=features,
+            frequency=min(max(_FREQUENCY_PER_NEURON * width, _LEAST_FREQUENCY), _MOST_FREQUENCY),
         )
 
     fitting = [

@@ -41,8 +41,8 @@ class SirenSettings:
     spacing : int
         Voxels between the knots at which trunks are evaluated; 0 for every voxel.
     frequency : float
-        Spread of the first layer's angular frequencies over a volume's longest side, in radians
-        per half side (SIREN's omega_0).
+        Spread of the first layer's angular frequencies over a block, in radians per half side
+        (SIREN's omega_0, which is 30 there).
     lattice_start : float
         Fraction of the training after which voxels are seen through the knots, if there are any.
     """
@@ -54,7 +54,7 @@ class SirenSettings:
     depth: int = 4
     features: int = 16
     head_width: int = 16
-    frequency: float = 30.0
+    frequency: float = 10.0
     lattice_start: float = 0.7
 
     @property

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from inrvis.bitstream.latents import NUMBER_OF_SCALES, scales
+from inrvis.encoder.images.bounds import bounded
 from inrvis.encoder.images.model import Batch, laplace_bits
 from inrvis.encoder.images.pair_encoder import PairEncoder
 from inrvis.encoder.images.settings import ExactSettings, ImageTraining
@@ -134,3 +135,10 @@ def test_weights_that_are_rounded_do_not_move_together() -> None:
     for name in INTEGER_LAYERS:
         weight = model.stored[f"{name}_w"].detach()
         assert float((weight == 0).float().mean()) < 0.01
+
+
+def test_a_gradient_beyond_a_bound_leads_back_alone() -> None:
+    x = torch.tensor([-2.0, 0.5, 3.0], requires_grad=True)
+    for pull, expected in ((1.0, [0.0, 1.0, 1.0]), (-1.0, [-1.0, -1.0, 0.0])):
+        (gradient,) = torch.autograd.grad((pull * bounded(x, 0, 1)).sum(), x)
+        np.testing.assert_array_equal(gradient, expected)

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
+from inrvis.encoder.images.bounds import bounded
+
 # Integer networks: weights are counted in 1/128, activations in 1/16 and up to 255.
 WEIGHT_BITS = 7
 ACTIVATION_UNIT = 16
@@ -180,8 +182,10 @@ class TorchOps(Ops):
         total = functional.conv2d(x, whole, offset, 1, kernel // 2) / (1 << WEIGHT_BITS)
         floored = total + (torch.floor(total) - total).detach()
         low, high = _limits(signed)
+        if signed:
+            return bounded(floored, low, high)
         # Values below the range keep a small slope: a unit that is dark everywhere can return.
-        soft = functional.leaky_relu(floored, 0.02) if not signed else floored
+        soft = functional.leaky_relu(bounded(floored, -math.inf, high), 0.02)
         return soft + (torch.clamp(floored, low, high) - soft).detach()
 
     @override

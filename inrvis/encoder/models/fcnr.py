@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from inrvis.decoder.pairs import LEAST_SCALE
+from inrvis.encoder.images.bounds import bounded
 from inrvis.encoder.images.model import BOTH, PairModel, Side
 from inrvis.encoder.images.ops import Ops
 from inrvis.encoder.images.settings import PaperSettings
@@ -202,24 +203,8 @@ class PaperModel(PairModel):
     def means(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Means, and scales of at least 0.1."""
         mean, scale = parameters.chunk(2, dim=1)
-        bounded: Tensor = _LowerBound.apply(scale, LEAST_SCALE)  # type: ignore[no-untyped-call]
-        return mean, bounded
+        return mean, bounded(scale, LEAST_SCALE)
 
     def seen(self, latents: Tensor) -> Tensor:
         """As they are."""
         return latents
-
-
-class _LowerBound(torch.autograd.Function):
-    """max(x, bound), with a gradient below it wherever that leads up."""
-
-    @staticmethod
-    def forward(context: Any, x: Tensor, bound: float) -> Tensor:
-        context.save_for_backward(x)
-        context.bound = bound
-        return x.clamp(min=bound)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (x,) = context.saved_tensors
-        return gradient * ((x >= context.bound) | (gradient < 0)), None

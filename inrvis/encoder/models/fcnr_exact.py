@@ -18,6 +18,7 @@ from torch.nn import functional
 from inrvis.bitstream.latents import NUMBER_OF_SCALES
 from inrvis.container.images_header import HYPER_STRIDE, LATENT_STRIDE
 from inrvis.decoder.pairs import MEAN_UNIT, MOST_SEEN
+from inrvis.encoder.images.bounds import bounded
 from inrvis.encoder.images.model import PairModel, Side
 from inrvis.encoder.images.ops import Ops
 from inrvis.encoder.images.settings import ExactSettings
@@ -178,8 +179,7 @@ class ExactModel(PairModel):
     def means(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Means in sixteenths and numbers of tables."""
         mean, table = parameters.chunk(2, dim=1)
-        clamped = table + (table.clamp(0, NUMBER_OF_SCALES - 1) - table).detach()
-        ratio = torch.exp2(clamped / 8 + (3 - 16))
+        ratio = torch.exp2(bounded(table, 0, NUMBER_OF_SCALES - 1) / 8 + (3 - 16))
         # t = w / (w + 2**16), b = -1 / (2 ln t).
         return mean / MEAN_UNIT, 0.5 / torch.log1p(1 / ratio)
 

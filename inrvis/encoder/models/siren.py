@@ -59,8 +59,7 @@ class BlockSiren(Model):
             return nn.Parameter(torch.cat([weight, offset], dim=-1))
 
         widths = [3] + [settings.width] * (settings.depth + 1) + [settings.features]
-        # Coordinates span -1..1 over a block, so a block takes its share of the frequencies.
-        frequency = settings.frequency / max(settings.blocks) / math.sqrt(3)
+        frequency = settings.frequency / math.sqrt(3)
         self.trunk = nn.ParameterList(
             affine(blocks, rows, columns, spread=frequency, bias=math.pi)
             if layer == 0
