@@ -293,14 +293,20 @@ class _Search:
             return self.assembly.finish(networks, wavelets.encode(steps))
 
         candidates = []
+        missed = dict.fromkeys(aims, -math.inf)
         for _ in range(_AIM_ROUNDS):
             encoded = encoded_at(aims)
             over = {name: m.psnr_db - psnr_db for name, m in encoded.metrics.items()}
             candidates.append(encoded)
             if all(0 <= excess < _AIM_DB for excess in over.values()):
                 break
-            # An exact array has no PSNR to correct by.
-            aims = {n: aims[n] - min(over[n], 20.0) + _AIM_DB / 3 for n in aims}
+            missed |= {n: max(missed[n], aims[n]) for n in aims if over[n] < 0}
+            # An exact array has no PSNR to correct by. Below what a network has by itself every
+            # aim ends alike: after a miss go half of the way.
+            aims = {
+                n: max(aims[n] - min(over[n], 20.0) + _AIM_DB / 3, (missed[n] + psnr_db) / 2)
+                for n in aims
+            }
         # Few integers know few qualities, and the aim may swing around one.
         for further in _FURTHER_DB:
             if any(worst(encoded) >= psnr_db for encoded in candidates):
