@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -48,8 +49,12 @@ def test_the_blocks_of_the_best_trial_are_taken(
     trained = encoder.train(BUDGET, BRIEF)
     assert trained.model.settings.blocks == blocks(encoder, 2.0)
     assert len(tried) == len(set(tried)) == len(distinct)
-    # What is chosen once is chosen for other sizes, too.
-    encoder.train(BUDGET // 2, BRIEF)
+    # What is chosen once is chosen for other sizes, too: the blocks down to half of the weights.
+    smaller = encoder.train(0.6 * BUDGET, BRIEF)
+    assert smaller.model.settings.blocks == trained.model.settings.blocks
+    assert smaller.model.settings.width < trained.model.settings.width
+    tiny = encoder.train(BUDGET / 8, BRIEF)
+    assert math.prod(tiny.model.settings.blocks) < math.prod(trained.model.settings.blocks)
     assert len(tried) == len(distinct)
 
 
@@ -93,3 +98,13 @@ def test_batches_grow_to_their_size(batch: int) -> None:
     assert {settings.warm().batch_at(k / 20) for k in range(21)} == {batch}
     # Papers keep theirs.
     assert replace(settings, optimiser="adamax").batch_at(0.0) == batch
+
+
+def test_narrow_layers_have_low_frequencies() -> None:
+    """A factor of 30 is for the layers of SIREN's paper, which are wider than any of ours."""
+    found = [plan_model((64, 64, 64), 1, bits, density=1e-9) for bits in (4e3, 5e4, 1e5, 2e6)]
+    assert all(plan.blocks == (1, 1, 1) for plan in found)
+    assert [plan.width for plan in found] == sorted({plan.width for plan in found})
+    frequencies = [plan.frequency for plan in found]
+    assert frequencies == sorted(frequencies)
+    assert (frequencies[0], frequencies[-1]) == (10, 30)
