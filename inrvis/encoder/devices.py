@@ -40,6 +40,10 @@ def do_without_triton(mapped: Path = Path("/proc/self/maps")) -> None:
     mapped : Path, optional
         Linux's list of the files mapped into this process.
     """
-    if "triton" not in sys.modules and mapped.is_file() and "/libLLVM" in mapped.read_text():
+    if (
+        "triton" not in sys.modules
+        and mapped.is_file()
+        and "/libLLVM" in mapped.read_text("utf-8", "replace")
+    ):
         # Importing it now raises ImportError, as where it is not installed.
         sys.modules["triton"] = None  # type: ignore[assignment]

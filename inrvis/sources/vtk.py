@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -186,16 +187,19 @@ def _errors_raised(path: Path) -> Iterator[None]:
     """Catch what VTK would print, and raise the first error of it.
 
     VTK's readers report on standard error and go on. Their helpers do so too, out of reach of an
-    observer of the reader, so the output window of the process is exchanged meanwhile.
+    observer of the reader, so the output window of the process is exchanged meanwhile. The reader
+    of legacy files leaves the C locale behind, in which Python takes text for ASCII.
     """
     core = load_library("vtkmodules.vtkCommonCore", _REMEDY)
     window, previous = core.vtkStringOutputWindow(), core.vtkOutputWindow.GetInstance()
     verbosity = core.vtkLogger.GetCurrentVerbosityCutoff()
     core.vtkOutputWindow.SetInstance(window)
     core.vtkLogger.SetStderrVerbosity(core.vtkLogger.VERBOSITY_OFF)
+    language = locale.setlocale(locale.LC_ALL)
     try:
         yield
     finally:
+        locale.setlocale(locale.LC_ALL, language)
         core.vtkLogger.SetStderrVerbosity(verbosity)
         core.vtkOutputWindow.SetInstance(previous)
     for level, message in re.findall(

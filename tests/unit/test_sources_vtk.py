@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -92,7 +93,10 @@ def save_vtk(path: Path, image: Any, binary: bool) -> Path:
     writer.SetFileName(str(path))
     if binary:
         writer.SetFileTypeToBinary()
+    language = locale.setlocale(locale.LC_ALL)
     assert writer.Write()
+    # VTK leaves the C locale behind.
+    locale.setlocale(locale.LC_ALL, language)
     return path
 
 
@@ -208,7 +212,11 @@ def test_pvti(tmp_path: Path, refused: Any) -> None:
 def test_legacy_vtk(tmp_path: Path, binary: bool) -> None:
     grid = ImageGrid.from_dimensions((10, 7, 6), (0.5, 1, 2), (1, 2, 3))
     points = {"speed": DENSITY.astype(np.float32), "velocity": VELOCITY}
-    image = sources.read(save_vtk(tmp_path / "a.vtk", vtk_image(grid, points), binary))
+    path = save_vtk(tmp_path / "a.vtk", vtk_image(grid, points), binary)
+    language = locale.setlocale(locale.LC_ALL)
+    image = sources.read(path)
+    # In the C locale, which VTK's reader leaves behind, text is ASCII.
+    assert locale.setlocale(locale.LC_ALL) == language
     assert image.grid == grid
     for name, values in points.items():
         assert image.arrays[name].dtype == values.dtype
