@@ -103,7 +103,7 @@ class Jpeg(FrameCodec):
 class _Film(FrameCodec):
     """A codec of FFmpeg, at its slowest useful preset and one thread."""
 
-    library: ClassVar[str]
+    encoder: ClassVar[str]
     container: ClassVar[str]
     options: ClassVar[dict[str, str]]
     qualities = (51, 48, 45, 42, 40, 38, 36, 34, 32, 30, 28, 26, 24, 22, 20, 17, 14)
@@ -116,7 +116,7 @@ class _Film(FrameCodec):
         _, height, width = levels.shape
         buffer = io.BytesIO()
         with av.open(buffer, "w", format=self.container) as output:
-            stream = output.add_stream(self.library, rate=25)
+            stream = output.add_stream(self.encoder, rate=25)
             stream.width, stream.height, stream.pix_fmt = width, height, f"gray{self.bits}le"
             stream.codec_context.thread_count = 1
             stream.options = {"crf": str(quality), "preset": "veryslow", **self.options}
@@ -157,7 +157,7 @@ class H264(_Film):
 
     name = "h264"
     bits = 10
-    library, container = "libx264", "h264"
+    encoder, container = "libx264", "h264"
     options: ClassVar = {"x264-params": "threads=1"}
 
     def _informs(self, head: int) -> bool:
@@ -170,7 +170,7 @@ class Hevc(_Film):
 
     name = "hevc"
     bits = 12
-    library, container = "libx265", "hevc"
+    encoder, container = "libx265", "hevc"
     options: ClassVar = {"x265-params": "info=0:log-level=error:pools=none:frame-threads=1"}
 
     def _informs(self, head: int) -> bool:

@@ -24,10 +24,15 @@ from inrvis.encoder.images.ops import Ops
 from inrvis.encoder.images.settings import ExactSettings
 from inrvis.encoder.images.transform import WORTH_OF_A_STEP, Transform, local_means, local_octaves
 from inrvis.encoder.models.fcnr import joint_context
-from inrvis.encoder.models.fcnr_start import BACK_UNIT, DOUBLINGS, HEADS, start_from
+from inrvis.encoder.models.fcnr_start import (
+    BACK_UNIT,
+    DOUBLINGS,
+    HEADS,
+    OCTAVES_TO_FIRST,
+    TABLES_PER_OCTAVE,
+    start_from,
+)
 
-# Tables that latents start with: scales of about 1.
-_FIRST_TABLE = 112
 # Residual branches start small, so that what passes by them keeps its size.
 _FIRST_RESIDUAL = 0.1
 
@@ -61,19 +66,14 @@ class ExactModel(PairModel):
         self.make_weights()
 
     def make_weights(self) -> None:
-        """Make all weights; tables start in the middle, pictures as an even grey."""
+        """Make all weights; `start_from` sets those that a transform codec needs."""
         super().make_weights()
         with torch.no_grad():
             for weights in (self.stored, self.analysing):
                 for name in weights:
                     if name.endswith("_residual_w"):
                         weights[name] *= _FIRST_RESIDUAL
-            self.stored["ds_b"] += 0.5 / BACK_UNIT
         self.integer_names = frozenset(n for n in self.stored if not n.startswith("d"))
-        for name in HEADS:
-            bias = self.stored[f"{name}_b"]
-            with torch.no_grad():
-                bias[len(bias) // 2 :] = _FIRST_TABLE / 16
 
     def pace(self, name: str) -> float:
         """Tables are counted in eighths of an octave; the transform is nearly there already."""
@@ -179,7 +179,8 @@ class ExactModel(PairModel):
     def means(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Means in sixteenths and numbers of tables."""
         mean, table = parameters.chunk(2, dim=1)
-        ratio = torch.exp2(bounded(table, 0, NUMBER_OF_SCALES - 1) / 8 + (3 - 16))
+        counted = bounded(table, 0, NUMBER_OF_SCALES - 1)
+        ratio = torch.exp2(counted / TABLES_PER_OCTAVE - OCTAVES_TO_FIRST)
         # t = w / (w + 2**16), b = -1 / (2 ln t).
         return mean / MEAN_UNIT, 0.5 / torch.log1p(1 / ratio)
 

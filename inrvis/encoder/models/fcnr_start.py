@@ -18,9 +18,10 @@ INTEGER_LAYERS = (*HEADS, "cz_0", "cz_1", "h0", "h1", "h2", "cy_0", "cy_1")
 BACK_UNIT = 1 / 64
 # From blocks to pixels.
 DOUBLINGS = 3
+# Tables count octaves of t / (1 - t) = w / 2**16, of which the first has w = 2**3.
+TABLES_PER_OCTAVE, OCTAVES_TO_FIRST = 8, 13
 # Hyperlatents are negative, hidden layers are not: what is added on the way, in latent units.
 _LIFT = MOST_ACTIVATION // 2 / MEAN_UNIT
-_EIGHTHS = 8
 
 
 @torch.no_grad()
@@ -49,10 +50,10 @@ def start_from(
         units = torch.zeros(2 * latents, len(t.hyper_means))
         units[torch.arange(means), torch.arange(means)] = t.mean_units
         # Tables are counted in eighths of an octave, activations in sixteenths.
-        units[latents:, means:] = t.components.T * _EIGHTHS / MEAN_UNIT
+        units[latents:, means:] = t.components.T * TABLES_PER_OCTAVE / MEAN_UNIT
         head[:, :hidden, middle, middle] = units[:, :hidden]
         bias = stored[f"{name}_b"]
-        bias[latents:] = (t.octaves + 13) * _EIGHTHS / MEAN_UNIT
+        bias[latents:] = (t.octaves + OCTAVES_TO_FIRST) * TABLES_PER_OCTAVE / MEAN_UNIT
         bias -= _LIFT * head[:, :hidden, middle, middle].sum(dim=1)
     for name in INTEGER_LAYERS:
         weight = stored[f"{name}_w"]
@@ -63,9 +64,10 @@ def start_from(
 
 def tables(scales: Tensor) -> Tensor:
     """Numbers of the tables of Laplace scales, not rounded."""
-    # b = -1 / (2 ln t), t = w / (w + 2**16), w = 2**(3 + table / 8).
+    # b = -1 / (2 ln t).
     ratio = 1 / torch.expm1(0.5 / scales)
-    return (8 * (torch.log2(ratio) + 13)).clamp(0, NUMBER_OF_SCALES - 1)
+    counted = TABLES_PER_OCTAVE * (torch.log2(ratio) + OCTAVES_TO_FIRST)
+    return counted.clamp(0, NUMBER_OF_SCALES - 1)
 
 
 def _places(values: int) -> Tensor:
