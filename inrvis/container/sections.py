@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from inrvis.container.dictionary import DICTIONARY
+from inrvis.container.dictionary import DICTIONARIES
 from inrvis.container.hdf5 import h5py
+from inrvis.container.packing import PACKED, named, pack_sections, small_ones, unpack
 from inrvis.errors import ChecksumError, FormatError, LimitError, VersionError
 from inrvis.files import replacing
 
@@ -23,14 +24,12 @@ MAX_SECTION_BYTES = 1 << 32
 # What zlib may expand a header or the graphs to: far above any real one, far below a threat.
 MAX_INFLATED_BYTES = 1 << 22
 # Everything in a file is a handful of sections; its own bookkeeping stays below this.
-_META_BLOCK_BYTES = 256
-# A dataset costs 320 bytes. Small sections share one, which lives in its object header.
-_PACKED, _MOST_PACKED_BYTES = "packed", 32767
+_META_BLOCK_BYTES = 1
 
 
-def deflate(data: bytes) -> bytes:
-    """Compress ``data`` with zlib at its highest level, on the dictionary of the format."""
-    compressor = zlib.compressobj(9, zdict=DICTIONARY)
+def deflate(data: bytes, dictionary: bytes = DICTIONARIES[-1]) -> bytes:
+    """Compress ``data`` with zlib at its highest level, on a dictionary of the format."""
+    compressor = zlib.compressobj(9, zdict=dictionary)
     return compressor.compress(data) + compressor.flush()
 
 
@@ -44,7 +43,9 @@ def inflate(data: bytes, what: str) -> bytes:
     FormatError
         If it is not zlib data.
     """
-    decompressor = zlib.decompressobj(zdict=DICTIONARY)
+    named = int.from_bytes(data[2:6], "big")  # RFC 1950, section 2.2
+    found = (text for text in DICTIONARIES if zlib.adler32(text) == named)
+    decompressor = zlib.decompressobj(zdict=next(found, DICTIONARIES[-1]))
     try:
         expanded = decompressor.decompress(data, MAX_INFLATED_BYTES)
     except zlib.error as error:
@@ -101,11 +102,10 @@ def file_image(sections: Mapping[str, bytes], *, pack: bool = True) -> bytes:
     sections : mapping of str to bytes
         Contents by name.
     pack : bool
-        Whether small sections share a dataset and its checksum. Apart, damage to one of them
+        Whether small sections share an attribute and its checksum. Apart, damage to one of them
         leaves the others readable.
     """
-    if pack:
-        sections = _packed(sections)
+    small = small_ones(sections) if pack else {}
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     # The newest object headers are both the smallest and checksummed by HDF5 itself.
     access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
@@ -117,32 +117,33 @@ def file_image(sections: Mapping[str, bytes], *, pack: bool = True) -> bytes:
     with h5py.File(file_id) as file:
         file.attrs["magic"] = np.bytes_(MAGIC)
         file.attrs["format"] = np.uint16(FORMAT_VERSION)
+        if small:
+            file.attrs[PACKED] = np.void(pack_sections(small))
         for name, data in sections.items():
-            _write_section(file, name, data)
+            if name not in small:
+                _write_section(file, name, data)
         file.flush()
         return bytes(file.id.get_file_image())
 
 
-def _packed(sections: Mapping[str, bytes]) -> Mapping[str, bytes]:
-    small, room = [], _MOST_PACKED_BYTES
-    for name in sorted(sections, key=lambda name: (len(sections[name]), name)):
-        room -= len(join([name.encode(), sections[name]]))
-        if room < 0:
-            break
-        small.append(name)
-    if len(small) < 2:
-        return sections
-    records = [part for name in small for part in (name.encode(), sections[name])]
-    apart = {name: data for name, data in sections.items() if name not in small}
-    return {_PACKED: join(records), **apart}
+def _read_packed(file: h5py.File, source: Path, file_bytes: int) -> dict[str, bytes]:
+    if PACKED in file:  # as it was at first
+        return named(split(_read_section(file, PACKED, source, file_bytes), PACKED), source)
+    if PACKED in file.attrs:
+        return unpack(_read_attribute(file, source, file_bytes), source)
+    return {}
 
 
-def _unpacked(data: bytes, source: Path) -> dict[str, bytes]:
-    records = split(data, _PACKED)
-    names = [record.decode("utf-8", "replace") for record in records[::2]]
-    if len(records) % 2 or len(set(names)) < len(names):
-        raise FormatError(f"{source}: section {_PACKED!r} does not hold sections with their names")
-    return dict(zip(names, records[1::2], strict=True))
+def _read_attribute(file: h5py.File, source: Path, file_bytes: int) -> bytes:
+    attribute = file.attrs.get_id(PACKED)
+    # Of a plain opaque type, whose bytes lie in the file: any other could claim more than it has.
+    dtype = attribute.dtype
+    if attribute.shape != () or dtype.kind != "V" or dtype.fields or dtype.subdtype:
+        raise FormatError(f"{source}: attribute {PACKED!r} is not opaque bytes")
+    if dtype.itemsize > file_bytes:
+        raise LimitError(f"{source}: attribute {PACKED!r} claims {dtype.itemsize} bytes")
+    data: bytes = file.attrs[PACKED].tobytes()
+    return data
 
 
 def _write_section(file: h5py.File, name: str, data: bytes) -> None:
@@ -174,10 +175,8 @@ class SectionReader:
     def __init__(self, file: h5py.File, source: Path, file_bytes: int) -> None:
         _check_version(file, source)
         self._file, self._source, self.file_bytes = file, source, file_bytes
-        self._packed: dict[str, bytes] = {}
-        if _PACKED in file:
-            self._packed = _unpacked(_read_section(file, _PACKED, source, file_bytes), source)
-        apart = frozenset(file) - {_PACKED}
+        self._packed = _read_packed(file, source, file_bytes)
+        apart = frozenset(file) - {PACKED}
         if apart & self._packed.keys():
             raise FormatError(f"{source} has a section twice")
         self.names = apart | self._packed.keys()

@@ -28,7 +28,7 @@ _MOST_ATTEMPTS = 4
 _CHALLENGE_SHARE = 0.9
 # A network that would have to be so much larger than it may be is given up.
 _MOST_HOPE = 1.3
-_SMALLEST_BYTES = 1500
+_SMALLEST_BYTES = 850
 # Trainings that go on from a start, each from where the last one ended: shares of a whole one.
 _WARM_SHARES = (0.05, 0.1, 0.2, 0.4)
 # A start's volume took about what the next one will; a little more room may be rounded away.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,8 +110,10 @@ def normalise(
             low, high = float(plane.min()), float(plane.max())
             # What overflows is refused below.
             with np.errstate(all="ignore"):
-                offset = float(plane.mean(dtype=np.float64))
                 scale = (high - low) / 2 or 1.0
+                offset = float(plane.mean(dtype=np.float64))
+                if low < high:  # else it is the value itself
+                    offset = _short(offset, scale)
                 channels.append(((plane.astype(np.float64) - offset) / scale).astype(np.float32))
             planes.append(np.ascontiguousarray(plane))
             offsets.append(offset)
@@ -162,3 +165,10 @@ def _hidden(
             found[repr(float(value))] = number
             hidden = mask if hidden is None else hidden | mask
     return hidden, found
+
+
+def _short(mean: float, scale: float) -> float:
+    """Return ``mean`` without digits, dear in a header, that are far below ``scale``."""
+    if scale > 1e300:  # rounding might overflow
+        return mean
+    return round(mean, 3 - math.floor(math.log10(scale)))

@@ -43,7 +43,7 @@ class Quantiser:
     def step(self, name: str) -> float:
         """Step of tensor ``name``, as the file stores it."""
         # Digits take bytes of the header, and a step need not be exact.
-        return float(f"{self.relative[name] * self.scale:.4g}")
+        return float(f"{self.relative[name] * self.scale:.3g}")
 
     def at(self, scale: float) -> Quantiser:
         """Return the same at another scale."""

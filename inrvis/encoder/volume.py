@@ -41,7 +41,7 @@ from inrvis.encoder.training import (
 from inrvis.errors import UsageError
 
 # What graphs, header and HDF5 take beside the coded weights, for the first plan.
-OVERHEAD_BYTES = 1150
+OVERHEAD_BYTES = 500
 # Of a file's bytes: weights that settle on their grid may come to cost a little more.
 _USED, _SPARE_BYTES = 0.995, 16
 _SMALLEST_BATCH = 2048

@@ -461,11 +461,12 @@ def make_series():
             append_volume(path, file_image(sections))
 
 
-def make_packed():
-    """The sections of `layers` in one dataset."""
+def make_attribute():
+    """The small sections of `layers` in one attribute, on the format's second dictionary."""
     sections = read_sections(FOLDER / "format1_layers.inr")
-    sections["header"] = deflate(inflate(sections["header"], "header"))
-    (FOLDER / "format1_packed.inr").write_bytes(file_image(sections))
+    for name in ("header", "graphs"):
+        sections[name] = deflate(inflate(sections[name], name))
+    (FOLDER / "format1_attribute.inr").write_bytes(file_image(sections))
 
 
 def main():
@@ -509,7 +510,7 @@ def main():
     make_gaps()
     make_layers()
     make_series()
-    make_packed()
+    make_attribute()
 
 
 if __name__ == "__main__":

@@ -27,7 +27,10 @@ FILES = {
     "format1_layers": "ad591abd7a88c38e60fc66a4c3329e6c48401732d0976eeb14f9d83e06eaf234",
 }
 SERIES = "986a91d990434b51021431f4fb20a438f2bfc2d9a4d2b67af6cf9e2dadd3bdaa"
-PACKED = "df5d7e91d78ebdb098c3f4b8690512bfd46544423152cd1b54aa5d826712a294"
+TOGETHER = {
+    "format1_packed": "df5d7e91d78ebdb098c3f4b8690512bfd46544423152cd1b54aa5d826712a294",
+    "format1_attribute": "e4c5285a3fc74b0f6477cd28aee7e395b2afc62ab8456d75cb5b3902d4c1246a",
+}
 # Relative to the array's range; the reference is float64, the decoder float32.
 TOLERANCE = 2e-5
 # Arrays with coded layers keep the bound that they were coded with, or, without one, come near.
@@ -124,12 +127,13 @@ def test_geometry_and_facts_are_the_committed_ones() -> None:
         assert volume.array("density").metrics["psnr_db"] == 40.5
 
 
-def test_small_sections_in_one_dataset() -> None:
-    """The sections of another fixture, packed, and its header on the format's dictionary."""
-    data = (FOLDER / "format1_packed.inr").read_bytes()
-    assert hashlib.sha256(data).hexdigest() == PACKED
-    packed = read_sections(FOLDER / "format1_packed.inr")
+@pytest.mark.parametrize("name", TOGETHER)
+def test_small_sections_together(name: str) -> None:
+    """The sections of another fixture in a dataset or an attribute, with dictionaries of zlib."""
+    data = (FOLDER / f"{name}.inr").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == TOGETHER[name]
+    together = read_sections(FOLDER / f"{name}.inr")
     apart = read_sections(FOLDER / "format1_layers.inr")
-    headers = [inflate(sections.pop("header"), "header") for sections in (packed, apart)]
-    assert packed == apart
-    assert headers[0] == headers[1]
+    for section in ("header", "graphs"):
+        assert inflate(together.pop(section), section) == inflate(apart.pop(section), section)
+    assert together == apart

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import zlib
 from bisect import bisect_right
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +24,7 @@ from inrvis.container import (
     sections,
     series_file,
 )
-from inrvis.container.dictionary import DICTIONARY
+from inrvis.container.dictionary import DICTIONARIES
 from inrvis.container.header import (
     ArrayHeader,
     BoxesHeader,
@@ -136,10 +138,12 @@ def test_magic_version_and_sections() -> None:
     ]
 
 
-def test_the_dictionary_of_zlib_streams() -> None:
-    start = FORMAT.index("```text\n", FORMAT.index("preset dictionary")) + len("```text\n")
-    stated = FORMAT[start : FORMAT.index("```", start)].replace("\n", "")
-    assert stated.encode("ascii") == DICTIONARY
+def test_the_dictionaries_of_zlib_streams() -> None:
+    first, graphs, headers = (
+        "".join(block.splitlines()).encode("ascii")
+        for block in re.findall(r"```text\n(.*?)```", FORMAT[: FORMAT.index("## 2.")], re.DOTALL)
+    )
+    assert (first, zlib.decompress(base64.b64decode(graphs)) + headers) == DICTIONARIES
 
 
 def test_operators() -> None:
