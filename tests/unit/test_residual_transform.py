@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inrvis.residual import wavelet
 from inrvis.residual.transform import forward, inverse, plan_splits, splits
 
 SHAPES = st.tuples(*[st.integers(1, 20)] * 3)
@@ -57,3 +59,25 @@ def test_every_step_halves_what_the_plan_says() -> None:
     first, second = splits((9, 6, 5), (7, 2))
     assert (first.before, first.after) == ((9, 6, 5), (5, 3, 3))
     assert (second.before, second.after) == ((5, 3, 3), (5, 2, 3))
+
+
+def test_coefficients_are_worth_their_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At one error, streams are smaller than with every coefficient rounded to the nearest."""
+    z, y, x = np.indices((24, 30, 36)) / 6.0
+    noise = np.random.default_rng(4).normal(0, 0.05, z.shape)
+    values = (np.sin(x) * np.cos(y + z) + noise).astype(np.float32)
+    encoder = wavelet.WaveletEncoder(values)
+
+    def curve() -> tuple[list[float], list[float]]:
+        bits, errors = [], []
+        for step in (0.3, 0.5, 0.8, 1.2):
+            data = encoder.encode(step)
+            decoded = wavelet.decode(data, values.shape, values.dtype)
+            bits.append(math.log(len(data)))
+            errors.append(math.log(float(np.square(decoded - values).mean())))
+        return errors, bits
+
+    errors, bits = curve()
+    monkeypatch.setattr(wavelet, "_ERROR_PER_BIT", 0.0)
+    nearest = np.interp(errors[1:3], *curve())
+    assert (bits[1:3] < nearest - math.log(1.03)).all()
