@@ -70,7 +70,7 @@ def test_coefficients_are_worth_their_bits(monkeypatch: pytest.MonkeyPatch) -> N
 
     def curve() -> tuple[list[float], list[float]]:
         bits, errors = [], []
-        for step in (0.3, 0.5, 0.8, 1.2):
+        for step in (0.1, 0.15, 0.25, 0.4):
             data = encoder.encode(step)
             decoded = wavelet.decode(data, values.shape, values.dtype)
             bits.append(math.log(len(data)))
@@ -80,4 +80,4 @@ def test_coefficients_are_worth_their_bits(monkeypatch: pytest.MonkeyPatch) -> N
     errors, bits = curve()
     monkeypatch.setattr(wavelet, "_ERROR_PER_BIT", 0.0)
     nearest = np.interp(errors[1:3], *curve())
-    assert (bits[1:3] < nearest - math.log(1.03)).all()
+    assert (np.array(bits[1:3]) < nearest - math.log(1.02)).all()
