@@ -32,10 +32,11 @@ from inrvis.encoder.assembly import Assembly, Encoded
 from inrvis.encoder.masks import MaskSettings, training_mask
 from inrvis.encoder.models.fourier import FourierNetwork, parameter_count
 from inrvis.encoder.normalise import normalise
+from inrvis.encoder.rounding import Trained
 from inrvis.encoder.sampling import TrainingData
 from inrvis.encoder.settings import FourierSettings, TrainingSettings
 from inrvis.encoder.training import Trainer, planned_steps
-from inrvis.encoder.volume import Trained, VolumeEncoder
+from inrvis.encoder.volume import VolumeEncoder
 from inrvis.grid import ImageGrid
 from inrvis.sources import Image
 

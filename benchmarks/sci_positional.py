@@ -24,8 +24,9 @@ from inrvis.encoder.assembly import NetworkParts
 from inrvis.encoder.export import fourier_graph
 from inrvis.encoder.models.base import Exported, Model, Weigh, named
 from inrvis.encoder.quantise import Quantiser, best_table
+from inrvis.encoder.rounding import Trained
 from inrvis.encoder.sampling import Sampler, TrainingData, VoxelBatch
-from inrvis.encoder.volume import Trained, VolumeEncoder
+from inrvis.encoder.volume import VolumeEncoder
 
 # Linear maps and octaves, as in SCI's comparison.
 _LAYERS, _OCTAVES = 7, 10

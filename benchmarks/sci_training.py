@@ -21,10 +21,11 @@ from benchmarks.provenance import ROOT, provenance, save
 from inrvis.decoder.blocks import blocks_of
 from inrvis.encoder.assembly import Assembly, Encoded, NetworkParts
 from inrvis.encoder.models.sci import plan_sci
+from inrvis.encoder.rounding import Trained
 from inrvis.encoder.sampling import TrainingData
 from inrvis.encoder.settings import SciSettings, TrainingSettings
 from inrvis.encoder.training import Progress, Report, Trainer, planned_steps
-from inrvis.encoder.volume import Trained, VolumeEncoder
+from inrvis.encoder.volume import VolumeEncoder
 from inrvis.sources import Image, from_array
 
 # A batch is this fraction of the voxels, within bounds: what the sci model takes by default.

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from inrvis.encoder.assembly import Assembly, Encoded, NetworkParts, worst
+from inrvis.encoder.rounding import OVERHEAD_BYTES, Trained
 from inrvis.encoder.settings import TrainingSettings
-from inrvis.encoder.volume import OVERHEAD_BYTES, Trained, Trial, VolumeEncoder, trial_of
+from inrvis.encoder.volume import Trial, VolumeEncoder, trial_of
 from inrvis.errors import UsageError
 
 # Share of the time for a short training where none of the trials of blocks has told anything, and

@@ -1,9 +1,8 @@
-"""Train a network for a volume, and round it to a size."""
+"""Train a network for a volume, of a size and of blocks that suit it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inrvis.container.header import RAW_TABLE, TensorHeader
 from inrvis.decoder.blocks import blocks_of
 from inrvis.encoder.assembly import Assembly, NetworkParts
 from inrvis.encoder.devices import torch_device
@@ -22,7 +20,15 @@ from inrvis.encoder.models.sci import plan_sci
 from inrvis.encoder.models.separate import Separate
 from inrvis.encoder.models.siren import BlockSiren, evaluation_cost
 from inrvis.encoder.plan import BITS_PER_WEIGHT, DENSITIES, plan_model
-from inrvis.encoder.quantise import Quantiser, best_table, coded_bits, scale_for_bits
+from inrvis.encoder.quantise import Quantiser, coded_bits
+from inrvis.encoder.rounding import (
+    OVERHEAD_BYTES,
+    TRIAL_VOXELS,
+    Trained,
+    fit,
+    rounded,
+    rounded_loss,
+)
 from inrvis.encoder.sampling import Sampler, TrainingData
 from inrvis.encoder.settings import (
     FourierSettings,
@@ -40,10 +46,10 @@ from inrvis.encoder.training import (
 )
 from inrvis.errors import UsageError
 
-# What graphs, header and HDF5 take beside the coded weights, for the first plan.
-OVERHEAD_BYTES = 500
 # Of a file's bytes: weights that settle on their grid may come to cost a little more.
 _USED, _SPARE_BYTES = 0.995, 16
+# What the boxes of an octree take of a header.
+_BOXES_BYTES = 500
 _SMALLEST_BATCH = 2048
 _RAW_BITS = 32.0
 # Share of the training that tells whether several arrays share a network, for each answer.
@@ -52,21 +58,10 @@ _SHARING_TRIAL = 0.1
 # trainings do, but for a head start of small blocks, about half a dB for twice as many.
 _BLOCKS_TRIAL, _TRIAL_STEPS, _TRIAL_BATCH = 0.03, 150, 8192
 _HEAD_START = 1 / 6
-_TRIAL_VOXELS = 1 << 17
 # About what twice the bytes bring, and what stands for no error at all.
 _DB_PER_DOUBLING, _EXACT_DB = 5.0, 120.0
 # A network to start from serves where its weights get about as many bits as a new one's would.
 _START_BITS_PER_WEIGHT = (3.5, 12.0)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained network, the quantiser it was trained for, and what it started from."""
-
-    model: Model
-    quantiser: Quantiser | None
-    steps: int
-    start: Start | None = None
 
 
 @dataclass(frozen=True)
@@ -186,7 +181,7 @@ class VolumeEncoder:
         """
         share, batch = _BLOCKS_TRIAL, min(training.batch, _TRIAL_BATCH)
         trial = replace(training, seconds=share * training.seconds, batch=batch)
-        bits = _weight_bits(budget_bytes)
+        bits = self._weight_bits(budget_bytes)
         cost = evaluation_cost(self._plans(bits)[0], len(self._groups()[0]))
         if trial.seconds < _TRIAL_STEPS * seconds_per_step(cost, batch):
             return None, training
@@ -197,7 +192,8 @@ class VolumeEncoder:
             if plans not in losses:
                 own = part_of(self._report, len(losses) * share, share)
                 trained = self._train(budget_bytes, trial, report=own)
-                loss, blocks = _loss(trained), sum(math.prod(plan.blocks) for plan in plans)
+                loss = rounded_loss(trained)
+                blocks = sum(math.prod(plan.blocks) for plan in plans)
                 found = Trial(peak_psnr_db(loss), trial.seconds)
                 losses[plans] = loss * blocks**_HEAD_START, density, found
         _, self._density, best = min(losses.values(), key=lambda entry: entry[0])
@@ -230,7 +226,7 @@ class VolumeEncoder:
         report: Report | None = None,
         psnr_db: float | None = None,
     ) -> Trained:
-        bits = _weight_bits(budget_bytes)
+        bits = self._weight_bits(budget_bytes)
         # On a small volume a large batch sees the same voxels again: take more steps instead.
         few = max(_SMALLEST_BATCH, self._grid.number_of_points // self._share)
         training = replace(training, batch=min(training.batch, few))
@@ -258,6 +254,11 @@ class VolumeEncoder:
         if self._choice != "siren":
             return training
         return training.sized(sum(tensor.numel() for tensor in model.tensors().values()))
+
+    def _weight_bits(self, budget_bytes: float) -> float:
+        """Bits that a file leaves for its weights, as first planned."""
+        boxes = _BOXES_BYTES if isinstance(self._choice, SciSettings) else 0
+        return 8 * (budget_bytes - OVERHEAD_BYTES - boxes)
 
     def _room(self, model: Model, budget_bytes: float) -> float:
         """Bits for the weights of ``model`` in a file of ``budget_bytes``."""
@@ -295,74 +296,12 @@ class VolumeEncoder:
         return mask if known is None else mask & known
 
     def fit(self, trained: Trained, budget_bytes: int) -> NetworkParts:
-        """Quantise as finely as ``budget_bytes`` allow for the whole file.
-
-        Raises
-        ------
-        UsageError
-            If not even the coarsest quantisation fits.
-        """
-        size = self._assembly.size(self.parts(trained, trained.quantiser))
-        if trained.quantiser is None:
-            if size > budget_bytes:
-                raise UsageError(
-                    f"the unquantised network takes {size} bytes, more than the {budget_bytes} "
-                    "allowed: ask for a lower ratio"
-                )
-            return self.parts(trained, None)
-        fitting = self._fitting(trained, trained.quantiser, size, budget_bytes)
-        if size <= budget_bytes:
-            # Weights have settled on the grid that they were trained for: another one, though
-            # finer, may be worse.
-            own, finer = _losses(trained.model, (trained.quantiser, fitting))
-            fitting = trained.quantiser if own <= finer else fitting
-        return self.parts(trained, fitting)
-
-    def _fitting(
-        self, trained: Trained, quantiser: Quantiser, size: int, budget_bytes: int
-    ) -> Quantiser:
-        """Finest scale of ``quantiser``, whose file takes ``size`` bytes, that fits."""
-        tensors = trained.model.tensors()
-        coded = 8.0 * (size - OVERHEAD_BYTES)
-        best: Quantiser | None = None
-        for _ in range(8):
-            coded += 8.0 * (budget_bytes - size)
-            quantiser = scale_for_bits(quantiser, tensors, max(coded, 1.0))
-            size = self._assembly.size(self.parts(trained, quantiser))
-            if size <= budget_bytes:
-                best = quantiser
-                if size > 0.995 * budget_bytes:
-                    break
-            # Sizes move in words of the stream: aim a little lower than too high.
-            coded -= 32
-        if best is None:
-            raise UsageError(
-                f"the smallest file of this volume takes {size} bytes, more than the "
-                f"{budget_bytes} allowed: ask for a lower ratio"
-            )
-        return best
+        """Quantise as finely as ``budget_bytes`` allow for the whole file; see `rounding.fit`."""
+        return fit(trained, budget_bytes, self.parts, self._assembly.size)
 
     def parts(self, trained: Trained, quantiser: Quantiser | None) -> NetworkParts:
         """Round a network with ``quantiser``; None keeps its float32 weights."""
-        weights = trained.model.tensors()
-        if quantiser is None:
-            integers = {name: _bits(tensor) for name, tensor in weights.items()}
-        else:
-            integers = quantiser.integers(weights)
-        headers = {
-            name: TensorHeader(
-                name,
-                _stored_shape(name, values.shape),
-                1.0 if quantiser is None else quantiser.step(name),
-                RAW_TABLE if quantiser is None else best_table(values)[0],
-            )
-            for name, values in integers.items()
-        }
-        exported = trained.model.export(headers)
-        tensors = tuple(
-            {name: integers[own] for name, own in names.items()} for names in exported.tensors
-        )
-        return NetworkParts(exported.models, exported.graphs, tensors, trained.steps)
+        return rounded(trained, quantiser)
 
     def _make(self, data: TrainingData, bits: float, generator: torch.Generator) -> Model:
         choice = self._choice
@@ -418,7 +357,7 @@ class VolumeEncoder:
         ]
         joined: Model = Separate(parts, groups) if len(parts) > 1 else parts[0]
         model = joined.to(self.device)
-        batch = model.draw(_TRIAL_VOXELS, 1.0)
+        batch = model.draw(TRIAL_VOXELS, 1.0)
 
         @torch.no_grad()
         def loss() -> float:
@@ -458,33 +397,6 @@ class VolumeEncoder:
         return trained.start.after(trained.model, self._normalised.arrays)
 
 
-def _weight_bits(budget_bytes: float) -> float:
-    """Bits that a file leaves for its weights, as first planned."""
-    return 8 * (budget_bytes - OVERHEAD_BYTES)
-
-
-def _loss(trained: Trained) -> float:
-    """Mean squared error of rounded weights on a sample."""
-    return _losses(trained.model, (trained.quantiser,))[0]
-
-
 def trial_of(trained: Trained, training: TrainingSettings) -> Trial:
     """What ``trained`` has reached in all of its ``training``."""
-    return Trial(peak_psnr_db(_loss(trained)), training.seconds)
-
-
-@torch.no_grad()
-def _losses(model: Model, quantisers: Sequence[Quantiser | None]) -> list[float]:
-    """Mean squared error of weights rounded in several ways, on one sample."""
-    batch = model.draw(_TRIAL_VOXELS, 1.0)
-    return [float(model.loss(batch, plain if q is None else q.weigh)) for q in quantisers]
-
-
-def _bits(tensor: torch.Tensor) -> NDArray[np.int64]:
-    values = tensor.detach().float().cpu().contiguous().numpy()
-    return values.view(np.uint32).astype(np.int64)
-
-
-def _stored_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    # The graphs work on columns of voxels: biases are columns, too.
-    return (*shape, 1) if name.endswith("b") else shape
+    return Trial(peak_psnr_db(rounded_loss(trained)), training.seconds)

@@ -12,6 +12,7 @@ from inrvis.encoder import volume
 from inrvis.encoder.assembly import Assembly
 from inrvis.encoder.normalise import normalise
 from inrvis.encoder.plan import DENSITIES, plan_model
+from inrvis.encoder.rounding import OVERHEAD_BYTES, rounded_loss
 from inrvis.encoder.settings import TrainingSettings
 from inrvis.encoder.volume import VolumeEncoder
 from inrvis.sources import from_array
@@ -30,7 +31,7 @@ def encoder(field: Any, monkeypatch: pytest.MonkeyPatch) -> VolumeEncoder:
 
 
 def blocks(encoder: VolumeEncoder, density: float) -> tuple[int, int, int]:
-    bits = 8.0 * (BUDGET - volume.OVERHEAD_BYTES)
+    bits = 8.0 * (BUDGET - OVERHEAD_BYTES)
     return plan_model(DIMENSIONS, encoder.channels, bits, density=density).blocks
 
 
@@ -45,7 +46,7 @@ def test_the_blocks_of_the_best_trial_are_taken(
         tried.append(trained.model.settings.blocks)
         return 0.1 if tried[-1] == blocks(encoder, 2.0) else 0.4
 
-    monkeypatch.setattr(volume, "_loss", loss)
+    monkeypatch.setattr(volume, "rounded_loss", loss)
     trained = encoder.train(BUDGET, BRIEF)
     assert trained.model.settings.blocks == blocks(encoder, 2.0)
     assert len(tried) == len(set(tried)) == len(distinct)
@@ -62,14 +63,14 @@ def test_trials_measure_the_networks_they_train(
     good, bad = (encoder.train(BUDGET, BRIEF) for _ in range(2))
     for parameter in bad.model.parameters():
         parameter.data.zero_()
-    assert volume._loss(good) < volume._loss(bad)
+    assert rounded_loss(good) < rounded_loss(bad)
 
 
 def test_no_trial_where_it_would_not_tell(
     encoder: VolumeEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(volume, "_TRIAL_STEPS", 150)
-    monkeypatch.setattr(volume, "_loss", lambda _: pytest.fail("a trial"))
+    monkeypatch.setattr(volume, "rounded_loss", lambda _: pytest.fail("a trial"))
     trained = encoder.train(BUDGET, BRIEF)
     assert trained.model.settings.blocks == blocks(encoder, 1.0)
 

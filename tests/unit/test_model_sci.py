@@ -20,10 +20,11 @@ from inrvis.encoder.models.sci import SciNetwork, plan_sci
 from inrvis.encoder.normalise import normalise
 from inrvis.encoder.octree import PartitionSettings
 from inrvis.encoder.rate_control import encode_to_target
+from inrvis.encoder.rounding import Trained
 from inrvis.encoder.sampling import TrainingData, VoxelBatch
 from inrvis.encoder.settings import SciSettings
 from inrvis.encoder.training import Trainer
-from inrvis.encoder.volume import Trained, VolumeEncoder
+from inrvis.encoder.volume import VolumeEncoder
 from inrvis.errors import UsageError
 from inrvis.grid import ImageGrid
 from inrvis.sources import Image, from_array

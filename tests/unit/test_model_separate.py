@@ -121,7 +121,7 @@ def test_progress_is_that_of_the_whole_and_may_stop_it(image: Image) -> None:
 def test_one_network_where_several_do_not_fit(image: Image, tmp_path: Path) -> None:
     original = sum(array.nbytes for array in image.arrays.values())
     path = tmp_path / "f.inr"
-    encode_to_target(image, path, Ratio(original / 3000), BRIEF, model="siren", device="cpu")
+    encode_to_target(image, path, Ratio(original / 1500), BRIEF, model="siren", device="cpu")
     with inrvis.open(path, device="cpu") as volume:
         assert len(volume.header.models) == 1
 

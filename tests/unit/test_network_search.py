@@ -11,8 +11,9 @@ from inrvis.encoder import network_search
 from inrvis.encoder.assembly import Assembly
 from inrvis.encoder.network_search import NetworkSearch
 from inrvis.encoder.normalise import normalise
+from inrvis.encoder.rounding import OVERHEAD_BYTES
 from inrvis.encoder.settings import TrainingSettings
-from inrvis.encoder.volume import OVERHEAD_BYTES, Trial, VolumeEncoder
+from inrvis.encoder.volume import Trial, VolumeEncoder
 from inrvis.sources import from_array
 
 BRIEF = TrainingSettings(seconds=0.6, batch=1024)
