@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from inrvis.container.header import MAX_SPACING
 from inrvis.container.sections import write_file
 from inrvis.container.series_file import append_volume
+from inrvis.encoder.aim import Aim
 from inrvis.encoder.assembly import Assembly, Encoded, LayerParts, NetworkParts, worst
 from inrvis.encoder.grids import GridCoder, WaveletLayers
 from inrvis.encoder.masks import background_value
@@ -41,7 +42,7 @@ _TRIAL_SHARE = 0.12
 # Time that rounding to a size takes, and packing, decoding and measuring for each value.
 _FINISH_SECONDS, _FINISH_SECONDS_PER_VALUE = 0.4, 1.2e-6
 # Rounds of aiming at a PSNR, and how far above it a file may be.
-_AIM_ROUNDS, _AIM_DB = 5, 0.06
+_AIM_ROUNDS, _AIM_DB = 6, 0.05
 _FURTHER_DB = (0.5, 2.0, 6.0, 20.0)
 _NO_NETWORKS = NetworkParts()
 # What a series takes more than a volume for its first step: in all, and for each array.
@@ -286,27 +287,21 @@ class _Search:
         """Encode with wavelet layers of at least ``psnr_db``, on top of ``networks``."""
         channels = self.assembly.base(networks) if networks.models else None
         wavelets = self.coder.wavelets(channels)
-        aims = {array.name: psnr_db for array in wavelets.arrays}
+        aims = {array.name: Aim(psnr_db) for array in wavelets.arrays}
 
         def encoded_at(aims: Mapping[str, float]) -> Encoded:
             steps = {name: wavelets.step_for(name, aim) for name, aim in aims.items()}
             return self.assembly.finish(networks, wavelets.encode(steps))
 
         candidates = []
-        missed = dict.fromkeys(aims, -math.inf)
         for _ in range(_AIM_ROUNDS):
-            encoded = encoded_at(aims)
-            over = {name: m.psnr_db - psnr_db for name, m in encoded.metrics.items()}
+            encoded = encoded_at({name: aim.psnr_db for name, aim in aims.items()})
             candidates.append(encoded)
-            if all(0 <= excess < _AIM_DB for excess in over.values()):
+            found = {name: metrics.psnr_db for name, metrics in encoded.metrics.items()}
+            if all(0 <= db - psnr_db < _AIM_DB for db in found.values()):
                 break
-            missed |= {n: max(missed[n], aims[n]) for n in aims if over[n] < 0}
-            # An exact array has no PSNR to correct by. Below what a network has by itself every
-            # aim ends alike: after a miss go half of the way.
-            aims = {
-                n: max(aims[n] - min(over[n], 20.0) + _AIM_DB / 3, (missed[n] + psnr_db) / 2)
-                for n in aims
-            }
+            for name, aim in aims.items():
+                aim.learn(found[name])
         # Few integers know few qualities, and the aim may swing around one.
         for further in _FURTHER_DB:
             if any(worst(encoded) >= psnr_db for encoded in candidates):
