@@ -23,7 +23,7 @@ FORMAT_VERSION = 1
 MAX_SECTION_BYTES = 1 << 32
 # What zlib may expand a header or the graphs to: far above any real one, far below a threat.
 MAX_INFLATED_BYTES = 1 << 22
-# Everything in a file is a handful of sections; its own bookkeeping stays below this.
+# HDF5 takes room for its own bookkeeping in blocks of this size, and leaves what it does not need.
 _META_BLOCK_BYTES = 1
 
 
@@ -43,9 +43,9 @@ def inflate(data: bytes, what: str) -> bytes:
     FormatError
         If it is not zlib data.
     """
-    named = int.from_bytes(data[2:6], "big")  # RFC 1950, section 2.2
-    found = (text for text in DICTIONARIES if zlib.adler32(text) == named)
-    decompressor = zlib.decompressobj(zdict=next(found, DICTIONARIES[-1]))
+    identity = int.from_bytes(data[2:6], "big")  # RFC 1950, section 2.2
+    wanted = (text for text in DICTIONARIES if zlib.adler32(text) == identity)
+    decompressor = zlib.decompressobj(zdict=next(wanted, DICTIONARIES[-1]))
     try:
         expanded = decompressor.decompress(data, MAX_INFLATED_BYTES)
     except zlib.error as error:
