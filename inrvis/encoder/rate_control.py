@@ -45,8 +45,9 @@ _FINISH_SECONDS, _FINISH_SECONDS_PER_VALUE = 0.4, 1.2e-6
 _AIM_ROUNDS, _AIM_DB = 6, 0.05
 _FURTHER_DB = (0.5, 2.0, 6.0, 20.0)
 _NO_NETWORKS = NetworkParts()
-# What a series takes more than a volume for its first step: in all, and for each array.
-_SERIES_BYTES, _SERIES_ARRAY_BYTES = 640, 48
+# What a series takes more than a volume of its own: for any step, a section in HDF5; and for the
+# first one in all, and for each array.
+_STEP_BYTES, _SERIES_BYTES, _SERIES_ARRAY_BYTES = 120, 1000, 48
 
 
 Strategy = Literal["auto", "network", "layers"]
@@ -93,8 +94,9 @@ def encode_to_target(
     background = None
     if isinstance(network, FourierSettings) and network.keep_mask:
         background = tuple(background_value(array) for array in image.arrays.values())
-    first = mode != "write" and not Path(path).exists()
-    extra = _SERIES_BYTES + _SERIES_ARRAY_BYTES * len(image.arrays) if first else 0
+    extra = 0 if mode == "write" else _STEP_BYTES
+    if mode != "write" and not Path(path).exists():
+        extra += _SERIES_BYTES + _SERIES_ARRAY_BYTES * len(image.arrays)
     assembly = Assembly(image, normalise(image, background), facts, extra)
 
     def make_encoder() -> VolumeEncoder:
