@@ -63,7 +63,9 @@ def test_wavelets_come_near(values: Any, step: float) -> None:
     decoded = residual.decode("wavelet", coder.encode(step * spread), values.shape, values.dtype)
     assert within(values, decoded) <= 4 * float(np.ptp(values))
     mse = float(np.square(decoded.astype(np.float64) - values).mean())
-    assert mse <= 20 * coder.mean_squared_error(step * spread) + 1e-9 * spread**2
+    # The estimate knows many coefficients. Of a few each may be a step off, where bits are dear.
+    estimate = max(coder.mean_squared_error(step * spread), (step * spread) ** 2 / 8)
+    assert mse <= 20 * estimate + 1e-9 * spread**2
 
 
 @given(values=grids(), codec=st.sampled_from(residual.CODECS), data=st.data())
