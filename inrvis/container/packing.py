@@ -45,10 +45,7 @@ def unpack(data: bytes, source: Path) -> dict[str, bytes]:
         If they are not parts in turn.
     """
     content = data[_CHECKSUM_BYTES:]
-    if zlib.crc32(content) != int.from_bytes(data[:_CHECKSUM_BYTES], "little"):
-        raise ChecksumError(
-            f"{source}: section {PACKED!r} is damaged (its checksum differs); copy the file again"
-        )
+    check(content, int.from_bytes(data[:_CHECKSUM_BYTES], "little"), PACKED, source)
     parts, position = [], 0
     while position < len(content):
         length, position = _read_length(content, position, source)
@@ -57,6 +54,14 @@ def unpack(data: bytes, source: Path) -> dict[str, bytes]:
         parts.append(content[position : position + length])
         position += length
     return named(parts, source)
+
+
+def check(data: bytes, checksum: int, name: str, source: Path) -> None:
+    """Raise ChecksumError if a section is not what was written."""
+    if zlib.crc32(data) != checksum:
+        raise ChecksumError(
+            f"{source}: section {name!r} is damaged (its checksum differs); copy the file again"
+        )
 
 
 def named(parts: Sequence[bytes], source: Path) -> dict[str, bytes]:

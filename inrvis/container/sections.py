@@ -14,8 +14,8 @@ import numpy as np
 
 from inrvis.container.dictionary import DICTIONARIES
 from inrvis.container.hdf5 import h5py
-from inrvis.container.packing import PACKED, named, pack_sections, small_ones, unpack
-from inrvis.errors import ChecksumError, FormatError, LimitError, VersionError
+from inrvis.container.packing import PACKED, check, named, pack_sections, small_ones, unpack
+from inrvis.errors import FormatError, LimitError, VersionError
 from inrvis.files import replacing
 
 MAGIC = "inrvis"
@@ -265,8 +265,5 @@ def _read_section(file: h5py.File, name: str, source: Path, file_bytes: int) -> 
     if dataset.size > min(MAX_SECTION_BYTES, file_bytes):
         raise LimitError(f"{source}: section {name!r} claims {dataset.size} bytes")
     data: bytes = dataset[()].tobytes()
-    if zlib.crc32(data) != int(dataset.attrs["crc32"]):
-        raise ChecksumError(
-            f"{source}: section {name!r} is damaged (its checksum differs); copy the file again"
-        )
+    check(data, int(dataset.attrs["crc32"]), name, source)
     return data

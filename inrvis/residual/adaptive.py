@@ -105,17 +105,21 @@ class Statistics:
             counts[:] = np.where(totals > most, counts * most // np.maximum(totals, 1), counts)
         self._models = [None] * len(self._models)
 
-    def bits(self, contexts: Integers, magnitudes: Integers) -> NDArray[np.float64]:
-        """About how many bits integers of these magnitudes would take now, their signs included."""
+    def saved_bits(self, contexts: Integers, magnitudes: Integers) -> NDArray[np.float64]:
+        """About how many bits magnitudes above 0 would take less if they were less by one."""
         sizes = self._by_size * (_TRUST_SIZE * _ONE) // self._by_size.sum(axis=1, keepdims=True)
         counts = self._by_context + np.repeat(np.maximum(sizes, 1), self._kinds, axis=0)
         symbol_bits = np.log2(counts.sum(axis=1, keepdims=True)) - np.log2(counts)
         low = _bits_of(contexts // self._kinds)
-        symbols = np.minimum(magnitudes >> low, _ESCAPE)
-        rest = np.maximum(magnitudes - (_ESCAPE << low) + 1, 1)
-        low = np.where(symbols == _ESCAPE, np.log2(rest), low)
-        result: NDArray[np.float64] = symbol_bits[contexts, symbols] + low + (magnitudes > 0)
-        return result
+
+        def bits(magnitudes: Integers) -> NDArray[np.float64]:
+            symbols = np.minimum(magnitudes >> low, _ESCAPE)
+            rest = np.maximum(magnitudes - (_ESCAPE << low) + 1, 1)
+            further = np.where(symbols == _ESCAPE, np.log2(rest), low)
+            result: NDArray[np.float64] = symbol_bits[contexts, symbols] + further
+            return result + (magnitudes > 0)  # the sign
+
+        return bits(magnitudes) - bits(magnitudes - 1)
 
     def put(self, stream: IntegerEncoder, contexts: Integers, integers: Integers) -> None:
         """Code ``integers``, each with its context; ValueError if one has too many bits."""

@@ -247,10 +247,9 @@ def _too_dear(
     scaled: Floats, integers: Integers, contexts: Integers, statistics: adaptive.Statistics
 ) -> NDArray[np.bool_]:
     """Which of some ``integers``, none of them 0, save more by one less than that costs quality."""
-    saved = statistics.bits(contexts, integers) - statistics.bits(contexts, integers - 1)
     # The squares of the distances to both, less those of the nearer ones.
     worse: Floats = 2 * (scaled - integers) + 1
-    result: NDArray[np.bool_] = worse < _ERROR_PER_BIT * saved
+    result: NDArray[np.bool_] = worse < _ERROR_PER_BIT * statistics.saved_bits(contexts, integers)
     return result
 
 
