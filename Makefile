@@ -7,8 +7,9 @@ BUILD       := build/cmake
 # Debian's paraview-dev, for a plugin that is optional.
 PARAVIEW_SDK := $(wildcard /usr/lib/*/cmake/paraview-*/paraview-config.cmake)
 # A worker for each core, with a thread each: the tests' volumes are too small for more. The tests
-# of a file stay on one worker, for they share costly fixtures.
-PYTEST      := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadfile
+# of a file stay on one worker, for they share costly fixtures. Hypothesis draws the same examples
+# in every run; pytest called without a seed draws new ones.
+PYTEST      := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadfile --hypothesis-seed=0
 
 INPUTS := pyproject.toml constraints.txt scripts/make-venv.sh
 
