@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from inrvis.errors import UsageError
 from inrvis.files import replacing
-from inrvis.metrics import Metrics, bits_per_value, compression_ratio
+from inrvis.report import EncodeReport, joined
 from inrvis.targets import Target
 
 if TYPE_CHECKING:
@@ -23,63 +23,9 @@ if TYPE_CHECKING:
     from inrvis.decoder.volume import Volume
     from inrvis.encoder.images.report import ImagesReport
     from inrvis.encoder.images.settings import ImageCodec, ImageTraining
-    from inrvis.encoder.rate_control import Mode, Result
+    from inrvis.encoder.rate_control import Mode
     from inrvis.encoder.settings import ModelChoice
     from inrvis.encoder.training import Progress
-
-
-@dataclass(frozen=True)
-class EncodeReport:
-    """What an encoding gave, measured on the written file.
-
-    Attributes
-    ----------
-    psnr_db, max_abs_error, nrmse, ssim : float
-        Quality; of the worst array when there are several.
-    compression_ratio, bits_per_value : float
-        From the size on disk and the source's own type.
-    encoded_bytes, original_bytes : int
-        Size of the file, and of the values in the source's type.
-    model : str
-        Name of the model.
-    parameters, blocks : int
-        Its weights and biases, and the blocks that they are divided into.
-    encode_seconds, decode_seconds : float
-        Wall time of the whole encoding and of one whole decoding.
-    device : str
-        Where it was trained.
-    target : str
-        What was asked for.
-    target_met : bool
-        Whether the file keeps it.
-    arrays : dict of str to Metrics
-        Quality of each array.
-    """
-
-    psnr_db: float
-    max_abs_error: float
-    nrmse: float
-    ssim: float
-    compression_ratio: float
-    bits_per_value: float
-    encoded_bytes: int
-    original_bytes: int
-    model: str
-    parameters: int
-    blocks: int
-    encode_seconds: float
-    decode_seconds: float
-    device: str
-    target: str
-    target_met: bool
-    arrays: dict[str, Metrics] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary for JSON; ``arrays`` only when there are several."""
-        values = asdict(self)
-        if len(self.arrays) == 1:
-            del values["arrays"]
-        return values
 
 
 @overload
@@ -307,14 +253,14 @@ def encode(
             start=weights,
             mode=mode,
         )
-        return _report(result, image, target, time.perf_counter() - began)
+        return EncodeReport.of(result, image, target, time.perf_counter() - began)
 
     steps = _steps(source)
     if steps is None:
         return encode_one(source, Path(path), mode, start)
     if mode != "write":
         reports = [encode_one(step, Path(path), mode, start) for step in steps]
-        return _joined(reports)
+        return joined(reports)
     # What takes the file's name in the end is all of the series.
     with replacing(path) as temporary:
         temporary.unlink()
@@ -322,7 +268,7 @@ def encode(
             encode_one(step, temporary, "append", None if number else start)
             for number, step in enumerate(steps)
         ]
-    return _joined(reports)
+    return joined(reports)
 
 
 def encode_images(
@@ -470,62 +416,6 @@ def _steps(source: Any) -> Sequence[Any] | None:
     if not source:
         raise UsageError("there is no time step to encode: give at least one source")
     return source
-
-
-def _report(result: Result, image: Any, target: Target, seconds: float) -> EncodeReport:
-    header, metrics = result.encoded.header, result.encoded.metrics
-    values = sum(array.size for array in image.arrays.values())
-    return EncodeReport(
-        psnr_db=min(m.psnr_db for m in metrics.values()),
-        max_abs_error=max(m.max_abs_error for m in metrics.values()),
-        nrmse=max(m.nrmse for m in metrics.values()),
-        ssim=min(m.ssim for m in metrics.values()),
-        compression_ratio=compression_ratio(header.original_bytes, result.encoded_bytes),
-        bits_per_value=bits_per_value(result.encoded_bytes, values),
-        encoded_bytes=result.encoded_bytes,
-        original_bytes=header.original_bytes,
-        model=header.model_name,
-        parameters=header.parameters,
-        blocks=sum(model.number_of_blocks for model in header.models),
-        encode_seconds=seconds,
-        decode_seconds=result.encoded.decode_seconds,
-        device=result.device,
-        target=target.describe(),
-        target_met=result.target_met,
-        arrays=dict(metrics),
-    )
-
-
-def _joined(reports: Sequence[EncodeReport]) -> EncodeReport:
-    """Report of several steps: the worst quality of each array, sizes and times in all."""
-    encoded_bytes = sum(r.encoded_bytes for r in reports)
-    original_bytes = sum(r.original_bytes for r in reports)
-    values = sum(8 * r.encoded_bytes / r.bits_per_value for r in reports)
-    arrays = {}
-    for name in reports[0].arrays:
-        own = [r.arrays[name] for r in reports]
-        arrays[name] = Metrics(
-            psnr_db=min(m.psnr_db for m in own),
-            max_abs_error=max(m.max_abs_error for m in own),
-            nrmse=max(m.nrmse for m in own),
-            ssim=min(m.ssim for m in own),
-        )
-    return replace(
-        reports[-1],
-        psnr_db=min(r.psnr_db for r in reports),
-        max_abs_error=max(r.max_abs_error for r in reports),
-        nrmse=max(r.nrmse for r in reports),
-        ssim=min(r.ssim for r in reports),
-        compression_ratio=compression_ratio(original_bytes, encoded_bytes),
-        bits_per_value=bits_per_value(encoded_bytes, round(values)),
-        encoded_bytes=encoded_bytes,
-        original_bytes=original_bytes,
-        model="+".join(dict.fromkeys("+".join(r.model for r in reports).split("+"))),
-        encode_seconds=sum(r.encode_seconds for r in reports),
-        decode_seconds=sum(r.decode_seconds for r in reports),
-        target_met=all(r.target_met for r in reports),
-        arrays=arrays,
-    )
 
 
 def _image(

@@ -63,6 +63,11 @@ def scales() -> NDArray[np.float64]:
     return np.asarray(-0.5 / np.log(decay))
 
 
+def latent_reach(index: int) -> int:
+    """Largest magnitude that table ``index`` codes without the escape."""
+    return (len(latent_counts(index)) - 2) // 2
+
+
 class LatentEncoder:
     """Append arrays of latents to one stream."""
 
@@ -76,7 +81,7 @@ class LatentEncoder:
             raise ValueError("the coder takes integers of 32 bits")
         for table, places in _by_table(tables):
             counts = latent_counts(table)
-            limit = (len(counts) - 2) // 2
+            limit = latent_reach(table)
             own = flat[places]
             escaped = np.abs(own) > limit
             self._coder.put_symbols(np.where(escaped, 2 * limit + 1, own + limit), counts)
@@ -104,7 +109,7 @@ class LatentDecoder:
         values = np.empty(tables.size, dtype=np.int64)
         for table, places in _by_table(tables):
             counts = latent_counts(table)
-            limit = (len(counts) - 2) // 2
+            limit = latent_reach(table)
             own = self._coder.take_symbols(len(places), counts) - limit
             escaped = np.flatnonzero(own == limit + 1)
             own[escaped] = self._coder.take_bits(len(escaped), 32) - _ESCAPE_OFFSET

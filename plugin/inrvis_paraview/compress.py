@@ -12,11 +12,11 @@ from vtkmodules.vtkCommonDataModel import vtkImageData
 from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
 
 from inrvis import sources
-from inrvis.api import EncodeReport
 from inrvis.comparison import error_field
 from inrvis.decoder.volume import Layers, Volume
 from inrvis.errors import InrvisError, UsageError
 from inrvis.grid import Extent
+from inrvis.report import EncodeReport
 from inrvis.sources import Image
 from inrvis_paraview import ranks
 from inrvis_paraview.columns import column, metric_columns

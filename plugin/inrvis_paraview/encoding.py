@@ -10,8 +10,8 @@ from typing import Any, Literal
 from vtkmodules.util.vtkAlgorithm import VTKPythonAlgorithmBase
 
 import inrvis
-from inrvis.api import EncodeReport
 from inrvis.errors import InrvisError
+from inrvis.report import EncodeReport
 from inrvis.sources import Image
 from inrvis.targets import Target
 from inrvis_paraview.messages import Messages

@@ -23,9 +23,9 @@ from inrvis.encoder.octree import (
     mean_concentration,
     partition,
     prune,
-    spectrum_concentration,
     whole,
 )
+from inrvis.encoder.spectrum import spectrum_concentration
 from inrvis.errors import SourceError, UsageError
 
 SHAPES = hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=9)

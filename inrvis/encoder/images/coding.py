@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inrvis.bitstream.latents import NUMBER_OF_SCALES, LatentEncoder, latent_counts, scales
+from inrvis.bitstream.latents import NUMBER_OF_SCALES, LatentEncoder, latent_reach, scales
 from inrvis.container.images_file import Pair
 from inrvis.decoder.pairs import Integers, PairNetworks, Side, checksum
 from inrvis.encoder.images.model import PairModel
@@ -81,7 +81,7 @@ def _bits(magnitudes: Integers, tables: Integers) -> NDArray[np.float64]:
 @cache
 def _reaches() -> Integers:
     """Largest magnitude that each table has without an escape."""
-    return np.array([(len(latent_counts(i)) - 2) // 2 for i in range(NUMBER_OF_SCALES)])
+    return np.array([latent_reach(i) for i in range(NUMBER_OF_SCALES)])
 
 
 @dataclass(frozen=True)
