@@ -27,6 +27,8 @@ _ENOUGH_STEPS, _MOST_DB_PER_TIME = 900, 2.7
 _MOST_ATTEMPTS = 4
 # A network is tried where it may save this much of what layers take.
 _CHALLENGE_SHARE = 0.9
+# Coded layers on top of a network bring so much quality for few bytes.
+_NEARLY_DB = 1.5
 # A network that would have to be so much larger than it may be is given up.
 _MOST_HOPE = 1.3
 _SMALLEST_BYTES = 850
@@ -134,7 +136,12 @@ class NetworkSearch:
             sizing = replace(training, seconds=_SIZING_SHARE * training.seconds)
             training = replace(training, seconds=training.seconds - sizing.seconds)
             trained = self._encoder.train(budget, sizing)
-            yield self._assembly.finish(self._encoder.parts(trained, trained.quantiser))
+            fitted = self._encoder.parts(trained, trained.quantiser)
+            alone = self._assembly.finish(fitted)
+            yield alone
+            # What misses little is a candidate, too: a longer training of a smaller one may fail.
+            if psnr_db - _NEARLY_DB <= worst(alone) < psnr_db:
+                yield complete(fitted)
             trial = trial_of(trained, sizing)
             budget = _size_for(psnr_db, trial, training, budget, _gain_after(trained.steps))
             left = self._remaining(training, first=True)

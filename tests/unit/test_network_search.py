@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from inrvis.encoder import network_search
-from inrvis.encoder.assembly import Assembly
+from inrvis.encoder.assembly import Assembly, Encoded, NetworkParts, worst
 from inrvis.encoder.network_search import NetworkSearch
 from inrvis.encoder.normalise import normalise
 from inrvis.encoder.rounding import OVERHEAD_BYTES
@@ -94,3 +94,25 @@ def test_what_no_time_can_reach_is_given_up(
     assert list(search.challenge(200.0, 9000, lambda _: pytest.fail("layers"))) == []
     assert sum(lengths) <= 0.2 * BRIEF.seconds
     assert list(search.better(BUDGET, 200.0)) == []
+
+
+@pytest.mark.parametrize(("missing", "completed"), [(0.5, 2), (5.0, 1)])
+def test_what_misses_little_is_completed(
+    assembly: Assembly, monkeypatch: pytest.MonkeyPatch, missing: float, completed: int
+) -> None:
+    """Of the two trainings, the first counts, too, where layers make up for what it lacks."""
+    monkeypatch.setattr(network_search, "_size_for", lambda *_: BUDGET)
+    monkeypatch.setattr(network_search, "_is_hopeful", lambda *_: True)
+    given: list[NetworkParts] = []
+
+    def complete(networks: NetworkParts) -> Encoded:
+        given.append(networks)
+        return assembly.finish(networks)
+
+    search = NetworkSearch(assembly, encoder(assembly), BRIEF, 0.0)
+    first = worst(next(search.challenge(60.0, 2 * BUDGET, complete)))
+    search = NetworkSearch(assembly, encoder(assembly), BRIEF, 0.0)
+    monkeypatch.setattr(search, "_coarsest", lambda *_: None)
+    assert given == []
+    assert len(list(search.challenge(first + missing, 2 * BUDGET, complete))) == 1 + completed
+    assert len(given) == completed
