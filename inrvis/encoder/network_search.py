@@ -27,6 +27,8 @@ _ENOUGH_STEPS, _MOST_DB_PER_TIME = 900, 2.7
 _MOST_ATTEMPTS = 4
 # A network is tried where it may save this much of what layers take.
 _CHALLENGE_SHARE = 0.9
+# So far above the quality, another training of a smaller network is worth its time.
+_MUCH_DB = 0.5
 # Coded layers on top of a network bring so much quality for few bytes.
 _NEARLY_DB = 1.5
 # A network that would have to be so much larger than it may be is given up.
@@ -99,6 +101,7 @@ class NetworkSearch:
         size = max(_SMALLEST_BYTES, original_bytes / 100)
         trial, training = self._try(size, self._training)
         size = _size_for(psnr_db, trial, training, size)
+        found = False
         for attempt in range(_MOST_ATTEMPTS):
             left = self._remaining(training, first=attempt == 0)
             if left is None:
@@ -109,6 +112,12 @@ class NetworkSearch:
             encoded = self._coarsest(trained, psnr_db)
             if encoded is not None:
                 yield encoded
+                smaller = _size_with_less(encoded, psnr_db)
+                if found or smaller is None:
+                    return
+                found, size = True, smaller
+                continue
+            if found:
                 return
             best = self._assembly.finish(self._encoder.fit(trained, int(size)))
             yield best
@@ -144,19 +153,25 @@ class NetworkSearch:
                 yield complete(fitted)
             trial = trial_of(trained, sizing)
             budget = _size_for(psnr_db, trial, training, budget, _gain_after(trained.steps))
-            left = self._remaining(training, first=True)
-            if budget > most * _MOST_HOPE or left is None:
+            if budget > most * _MOST_HOPE:
                 return
-            trained = self._encoder.train(min(budget, most), left, psnr_db=psnr_db)
-            encoded = self._coarsest(trained, psnr_db)
-            if encoded is not None:
+            for first in (True, False):
+                left = self._remaining(training, first=first)
+                if left is None:
+                    return
+                trained = self._encoder.train(min(budget, most), left, psnr_db=psnr_db)
+                encoded = self._coarsest(trained, psnr_db)
+                if encoded is None:
+                    yield complete(self._encoder.parts(trained, trained.quantiser))
+                    return
                 yield encoded
-                return
-            fitted = self._encoder.parts(trained, trained.quantiser)
+                smaller = _size_with_less(encoded, psnr_db)
+                if smaller is None:
+                    return
+                budget = smaller
         except UsageError:
             # Too small for a network at all.
             return
-        yield complete(fitted)
 
     def _try(self, budget: float, training: TrainingSettings) -> tuple[Trial, TrainingSettings]:
         """What a short training at ``budget`` bytes reaches, and what is left of the time."""
@@ -237,6 +252,16 @@ def _gain_after(steps: int) -> float:
     """What twice the time brings, in dB, after a training of so many steps."""
     early = max(0.0, math.log2(_ENOUGH_STEPS / steps))
     return min(_SURE_DB_PER_TIME + early, _MOST_DB_PER_TIME)
+
+
+def _size_with_less(encoded: Encoded, psnr_db: float) -> float | None:
+    """Bytes for another training, where a file is much better than asked; None where it is not."""
+    surplus = worst(encoded) - psnr_db
+    size = len(encoded.data)
+    if surplus < _MUCH_DB or size <= _SMALLEST_BYTES:
+        return None
+    factor = 2 ** (-surplus / _DB_PER_DOUBLING)
+    return max(_SMALLEST_BYTES, OVERHEAD_BYTES + factor * (size - OVERHEAD_BYTES))
 
 
 def _size_for(

@@ -116,3 +116,15 @@ def test_what_misses_little_is_completed(
     assert given == []
     assert len(list(search.challenge(first + missing, 2 * BUDGET, complete))) == 1 + completed
     assert len(given) == completed
+
+
+def test_what_is_much_too_good_becomes_smaller(
+    assembly: Assembly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network_search, "_size_for", lambda *_: BUDGET)
+    search = NetworkSearch(assembly, encoder(assembly), BRIEF, 0.0)
+    *_, first, second = search.challenge(12.0, 2 * BUDGET, assembly.finish)
+    assert len(second.data) < 0.7 * len(first.data)
+    sizes = [len(encoded.data) for encoded in search.of_quality(12.0, 20 * BUDGET)]
+    assert len(sizes) == 2
+    assert sizes[1] < 0.7 * sizes[0]
