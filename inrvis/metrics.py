@@ -1,8 +1,9 @@
 """How far decoded values are from the original ones, and what they cost.
 
 Everything is accumulated over small chunks in float64, so that measuring needs little memory next
-to the two arrays. Values where the original is NaN are left out. A decoded value that is NaN
-where the original is not, or infinite where the original is finite, is an infinite error.
+to the two arrays. Values where the original is NaN, and infinities that were kept, are left out. A
+decoded value that is NaN where the original is not, or infinite where the original is finite, is
+an infinite error.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ Values: TypeAlias = npt.NDArray[Any]
 
 _CHUNK_VALUES = 1 << 20
 _SSIM_WINDOW = 7
+# Offsets beyond so many peaks would drown the variance in the rounding of their squares.
+_LARGE_OFFSET = 1000.0
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,9 @@ def ssim(original: Values, decoded: Values) -> float:
     """Mean structural similarity (Wang 2004) with a uniform window of 7 points a side.
 
     The window spans all axes longer than 1 and shrinks to the shortest of them when that is below
-    7. The dynamic range is the peak that `psnr_db` uses. Arrays with a component axis yield the
-    mean over components. Points whose original is NaN, and infinities that were kept, count as
+    7. The dynamic range is the peak that `psnr_db` uses; values that lie more than a thousand
+    peaks from zero are taken from their smallest one. Arrays with a component axis yield the mean
+    over components. Points whose original is NaN, and infinities that were kept, count as
     equal; any other value that is not finite makes the result 0.
 
     Parameters
@@ -231,7 +235,7 @@ def _errors(original: Values, decoded: Values) -> tuple[float, float]:
 
 
 def _differences(original: Values, decoded: Values) -> Iterator[npt.NDArray[np.float64]]:
-    """Absolute errors, piece by piece, where the original is not NaN."""
+    """Absolute errors, piece by piece, but for NaN and infinities that were kept."""
     if original.dtype == decoded.dtype and original.dtype.kind in "iu":
         # Neighbours beyond 2**53 are one and the same as float64; modulo 2**64 they differ.
         wide = np.int64 if original.dtype.kind == "i" else np.uint64
@@ -242,7 +246,7 @@ def _differences(original: Values, decoded: Values) -> Iterator[npt.NDArray[np.f
     for source, result in _chunks(original, decoded):
         difference = np.abs(result - source)
         difference[source == result] = 0
-        difference = difference[~np.isnan(source)]
+        difference = difference[~(np.isnan(source) | (np.isinf(source) & (source == result)))]
         difference[np.isnan(difference)] = math.inf
         yield difference
 
@@ -258,14 +262,15 @@ def _ssim_scalar(original: Values, decoded: Values, low: float, peak: float) -> 
     window = shortest if shortest % 2 else shortest - 1
     margin = window // 2
     planes = max(1, _CHUNK_VALUES // math.prod(axes[1:]))
+    shift = low if abs(low) > _LARGE_OFFSET * peak else 0.0
     total = 0.0
     # Slabs that overlap by the window yield exactly the mean over the whole.
     for start in range(margin, axes[0] - margin, planes):
         stop = min(start + planes, axes[0] - margin)
         slab = slice(start - margin, stop + margin)
-        a, b = source[slab].astype(np.float64) / peak, result[slab].astype(np.float64) / peak
+        a, b = ((v[slab].astype(np.float64) - shift) / peak for v in (source, result))
         same = np.isnan(a) | (np.isinf(a) & (a == b))
-        a[same] = b[same] = low / peak
+        a[same] = b[same] = (low - shift) / peak
         if not (np.isfinite(a).all() and np.isfinite(b).all()):
             return 0.0
         value = structural_similarity(

@@ -10,6 +10,7 @@ from typing import Any
 import inrvis
 from inrvis import sources
 from inrvis.cli.output import lines, to_json
+from inrvis.container.series_file import read_kind
 from inrvis.errors import TargetMissedError, UsageError
 from inrvis.metrics import Metrics, bits_per_value, compression_ratio, measure
 
@@ -34,6 +35,11 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the metrics; status 1 if a check fails."""
+    if read_kind(arguments.file) == "images":
+        raise UsageError(
+            f"{arguments.file} holds images, and volumes are compared; inrvis info tells the "
+            "quality of images"
+        )
     with inrvis.open(
         arguments.file, time_index=arguments.time_index, device=arguments.device
     ) as volume:

@@ -31,6 +31,12 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--extent", type=int, nargs=6, metavar=("X0", "X1", "Y0", "Y1", "Z0", "Z1"))
     parser.add_argument("--stride", type=int, default=1)
+    parser.add_argument(
+        "--layers",
+        choices=("all", "base"),
+        default="all",
+        help="base: what networks say, without the coded layers on top of them",
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -48,7 +54,11 @@ def run(arguments: argparse.Namespace) -> int:
         check_output(Path(arguments.output), len(names))
         with ProgressBar(arguments.quiet) as bar:
             decoded = volume.decode_arrays(
-                names, extent=arguments.extent, stride=arguments.stride, progress=bar.fraction
+                names,
+                extent=arguments.extent,
+                stride=arguments.stride,
+                layers=arguments.layers,
+                progress=bar.fraction,
             )
         grid = volume.grid.subgrid(arguments.extent, arguments.stride)
         time = volume.times[0] if volume.times else None

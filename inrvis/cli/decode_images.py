@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from inrvis.cli.output import ProgressBar
 from inrvis.decoder.images import Images
@@ -13,10 +14,20 @@ from inrvis.sources.cinema_writer import check_folder, write
 
 def decode_images(arguments: argparse.Namespace) -> int:
     """Decode all images, or those of the wanted columns, into a Cinema database."""
-    if arguments.extent or arguments.stride != 1 or arguments.time_index:
+    if (
+        arguments.extent
+        or arguments.stride != 1
+        or arguments.time_index
+        or arguments.layers != "all"
+    ):
         raise UsageError(
-            f"{arguments.file} holds images, which have no --extent, --stride or --time-index; "
-            "leave them out"
+            f"{arguments.file} holds images, which have no --extent, --stride, --time-index or "
+            "--layers; leave them out"
+        )
+    if Path(arguments.output).suffix.lower() in (".vti", ".npy"):
+        raise UsageError(
+            f"{arguments.file} holds images, which become the folder of a Cinema database; "
+            f"{arguments.output} names a file of a volume"
         )
     check_folder(arguments.output)
     with Images(arguments.file, arguments.device) as images:

@@ -112,6 +112,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _target(arguments: argparse.Namespace) -> Target:
+    if arguments.relative and arguments.max_error is None:
+        raise UsageError("--relative goes with --max-error")
     if arguments.ratio is not None:
         return Ratio(arguments.ratio)
     if arguments.psnr is not None:

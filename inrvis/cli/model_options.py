@@ -6,6 +6,19 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
+from inrvis.errors import UsageError
+
+# Options that are None unless given, and the models that take them.
+_MODELS_OF = {
+    "profile": ("fourier", "sci"),
+    "layers": ("fourier", "sci"),
+    **dict.fromkeys(
+        ("mask", "dilations", "threshold", "keep_mask", "features", "multiplier", "width"),
+        ("fourier",),
+    ),
+    **dict.fromkeys(("blocks", "partition", "allocation", "funnel"), ("sci",)),
+}
+
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add --model and the options of single models."""
@@ -19,25 +32,26 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--profile",
         choices=("default", "paper"),
-        default="default",
         help="paper: the published sizes and optimiser, weights as float32",
     )
     group.add_argument("--layers", type=int, metavar="M", help="fourier: hidden layers; sci: all")
     group.add_argument(
-        "--mask", choices=("all", "bbx", "avm"), default="all", help="fourier: voxels to train on"
+        "--mask", choices=("all", "bbx", "avm"), help="fourier: voxels to train on (all)"
     )
     group.add_argument(
-        "--dilations", type=int, default=0, metavar="L", help="fourier: grow --mask avm L times"
+        "--dilations", type=int, metavar="L", help="fourier: grow --mask avm L times"
     )
     group.add_argument(
         "--threshold",
         type=float,
-        default=0.0,
         metavar="F",
         help="fourier: active voxels differ from the background by this fraction of the range",
     )
     group.add_argument(
-        "--keep-mask", action="store_true", help="fourier: restore the background exactly"
+        "--keep-mask",
+        action="store_true",
+        default=None,
+        help="fourier: restore the background exactly",
     )
     group.add_argument("--features", type=int, metavar="K", help="fourier: Fourier features")
     group.add_argument("--multiplier", type=float, metavar="G", help="fourier: Gauss multiplier")
@@ -46,7 +60,6 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--partition",
         choices=("octree", "equidistant", "whole"),
-        default="octree",
         help="sci: by concentration of the spectrum, evenly, or none",
     )
     group.add_argument(
@@ -58,21 +71,38 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def model_of(arguments: argparse.Namespace) -> Any:
-    """Model of a command line: its name, or its settings where it has any."""
-    if arguments.model not in ("fourier", "sci"):
-        return arguments.model
+    """Model of a command line: its name, or its settings where it has any.
+
+    Raises
+    ------
+    UsageError
+        If an option belongs to another model.
+    """
+    model = arguments.model
+    for name, models in _MODELS_OF.items():
+        if getattr(arguments, name) is not None and model not in models:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"{option} is an option of --model {' and '.join(models)}")
+    if model not in ("fourier", "sci"):
+        return model
     from inrvis.encoder.masks import MaskSettings
     from inrvis.encoder.octree import PartitionSettings
     from inrvis.encoder.settings import FourierSettings, SciSettings
 
     published = arguments.profile == "paper"
-    if arguments.model == "fourier":
-        mask = MaskSettings(arguments.mask, arguments.dilations, arguments.threshold)
+    if model == "fourier":
+        if arguments.mask != "avm" and arguments.dilations is not None:
+            raise UsageError("--dilations goes with --mask avm")
+        mask = MaskSettings(
+            **_given(
+                kind=arguments.mask, dilations=arguments.dilations, threshold=arguments.threshold
+            )
+        )
         settings = FourierSettings.paper(mask) if published else FourierSettings(mask=mask)
         return replace(
             settings,
-            keep_mask=arguments.keep_mask,
             **_given(
+                keep_mask=arguments.keep_mask,
                 features=arguments.features,
                 multiplier=arguments.multiplier,
                 layers=arguments.layers,
@@ -81,9 +111,13 @@ def model_of(arguments: argparse.Namespace) -> Any:
         )
     return replace(
         SciSettings.paper() if published else SciSettings(),
-        partition=arguments.partition,
         spectrum=PartitionSettings(**_given(most_blocks=arguments.blocks)),
-        **_given(allocation=arguments.allocation, layers=arguments.layers, ratio=arguments.funnel),
+        **_given(
+            partition=arguments.partition,
+            allocation=arguments.allocation,
+            layers=arguments.layers,
+            ratio=arguments.funnel,
+        ),
     )
 
 

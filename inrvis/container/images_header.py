@@ -45,7 +45,7 @@ ROLES: Mapping[str, frozenset[str]] = {
     "synthesis_left": frozenset({"y_left", "y_right"}),
     "synthesis_right": frozenset({"y_left", "y_right"}),
 }
-MASKS = ("", "alpha", "nan")
+MASKS = ("", "alpha", "partial", "nan")
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,24 @@ class ImageKind:
         1, 3 or 4.
     dtype : {"uint8", "float32"}
         Type of the values.
-    mask : {"", "alpha", "nan"}
-        What each of these images restores exactly by a mask of its own: nothing, an alpha of 0
-        or 255, or NaN.
+    mask : {"", "alpha", "partial", "nan"}
+        What each of these images restores exactly by a mask of its own: nothing, an alpha that is
+        0 or 255 everywhere, or in places, or NaN.
+    limits : tuple of 2 float, optional
+        Range of the values of these images; that of the codec without.
     """
 
     height: int
     width: int
     channels: int
     dtype: Literal["uint8", "float32"]
-    mask: Literal["", "alpha", "nan"] = ""
+    mask: Literal["", "alpha", "partial", "nan"] = ""
+    limits: tuple[float, float] | None = None
+
+    @property
+    def mask_planes(self) -> int:
+        """Masks that each of these images has, one behind the other."""
+        return {"": 0, "partial": 2}.get(self.mask, 1)
 
     @property
     def coded_channels(self) -> int:
@@ -196,7 +204,10 @@ class ImagesHeader:
             "cells": self.cells,
             "images": self.images,
             "pairs": self.pairs,
-            "kinds": [[k.height, k.width, k.channels, k.dtype, k.mask] for k in self.kinds],
+            "kinds": [
+                [k.height, k.width, k.channels, k.dtype, k.mask, *(k.limits or ())]
+                for k in self.kinds
+            ],
             "codec": self.codec.to_json(),
             "metrics": dict(self.metrics),
             "encoding": dict(self.encoding),
@@ -255,9 +266,9 @@ def _value(value: Any) -> str:
 
 
 def _parse_kind(value: Any) -> ImageKind:
-    if not isinstance(value, list) or len(value) != 5:
+    if not isinstance(value, list) or len(value) not in (5, 7):
         raise FormatError("the file's header is malformed: kinds")
-    names = ("height", "width", "channels", "dtype", "mask")
+    names = ("height", "width", "channels", "dtype", "mask", "low", "high")[: len(value)]
     fields = Fields(dict(zip(names, value, strict=True)), "kinds")
     height = fields.integer("height", 1, MAX_IMAGE_SIDE)
     width = fields.integer("width", 1, MAX_IMAGE_SIDE)
@@ -268,11 +279,15 @@ def _parse_kind(value: Any) -> ImageKind:
         (3, "uint8", ""),
         (4, "uint8", ""),
         (4, "uint8", "alpha"),
+        (4, "uint8", "partial"),
         (1, "float32", ""),
         (1, "float32", "nan"),
     ):
         raise FormatError("the file's header names images of a type that this inrvis lacks")
-    return ImageKind(height, width, channels, dtype, mask)
+    limits = parse_range(fields) if fields.has("low") else None
+    if limits and dtype != "float32":
+        raise FormatError("the file's header is malformed: kinds")
+    return ImageKind(height, width, channels, dtype, mask, limits)
 
 
 def _parse_codec(

@@ -149,7 +149,7 @@ def parse_range(fields: Fields) -> tuple[float, float]:
     """Range of the values of float images."""
     low, high = fields.number("low"), fields.number("high")
     if not -3.5e38 < low <= high < 3.5e38:
-        raise FormatError("the file's header is malformed: codec.low")
+        raise FormatError("the file's header is malformed: low and high")
     return low, high
 
 

@@ -150,8 +150,8 @@ class Images:
         kind = self.kind(image)
         known = None
         if kind.mask:
-            shape = (1, kind.height, kind.width)
-            known = decode_mask(self._stored.masks[image], shape)[0]
+            shape = (kind.mask_planes, kind.height, kind.width)
+            known = decode_mask(self._stored.masks[image], shape)
         return self._finished(kind, self._pictures.channels(image), known)
 
     def image(self, column: str | None = None, **values: str | float) -> NDArray[Any]:
@@ -232,19 +232,28 @@ class Images:
             )
         channels = self._pictures.between(position, nearest, table.cells, wanted)
         kind = self.kind(nearest.images[position])
-        known = channels[self.header.codec.colours] >= 0.5 if kind.mask else None
+        colours = self.header.codec.colours
+        known = channels[colours : colours + 1] >= 0.5 if kind.mask else None
+        if known is not None and kind.mask == "partial":
+            # The coverage tells what is clear, and nothing of what is opaque.
+            known = np.concatenate([~known, np.zeros_like(known)])
         return View(self._finished(kind, channels, known), values, interpolated=True)
 
     def _finished(
         self, kind: ImageKind, channels: NDArray[np.float32], known: NDArray[np.bool_] | None
     ) -> NDArray[Any]:
-        """Pixels of channels, and what is ``known`` of them: opaque pixels, or numbers."""
+        """Pixels of channels, and what is ``known`` of them by a mask."""
         codec = self.header.codec
-        pixels = pixels_of(kind, channels, codec.low, codec.high)
-        if known is not None and kind.mask == "alpha":
-            pixels[..., 3] = np.where(known, 255, 0)
-        elif known is not None:
-            pixels[~known] = np.nan
+        pixels = pixels_of(kind, channels, *(kind.limits or (codec.low, codec.high)))
+        if known is None:
+            return pixels
+        if kind.mask == "alpha":
+            pixels[..., 3] = np.where(known[0], 255, 0)
+        elif kind.mask == "partial":
+            clear, opaque = known
+            pixels[..., 3] = np.where(opaque, 255, np.where(clear, 0, pixels[..., 3]))
+        else:
+            pixels[~known[0]] = np.nan
         return pixels
 
     def _table(self, column: int) -> CellTable:

@@ -154,7 +154,8 @@ class GridCoder:
             levels = _levels(
                 [p if h is None or h.all() else p[~h] for p, h in zip(own, hidden, strict=True)]
             )
-            if levels is None:
+            # The header holds doubles.
+            if levels is None or any(float(v) != v.item() for v in levels):
                 return None
             # Doubles: differences of integers may be no integers of their type.
             if 2 * bound >= np.diff(levels.astype(np.float64)).min(initial=math.inf):
@@ -275,7 +276,7 @@ class WaveletLayers:
             squares = sum(
                 part.encoder.mean_squared_error(step * part.span) * part.voxels for part in parts
             )
-            mean = squares / voxels / parts[0].span ** 2
+            mean = squares / voxels * step**2
             return -10 * math.log10(max(mean, 1e-30)) >= psnr_db
 
         return _largest(reaches)

@@ -89,25 +89,41 @@ class NetworkSearch:
         trained = self._encoder.train(budget, training)
         return self._assembly.finish(self._encoder.fit(trained, budget))
 
-    def of_quality(self, psnr_db: float, original_bytes: int) -> Iterator[Encoded]:
-        """Files with a network alone, larger and larger until one has ``psnr_db``.
+    def of_quality(
+        self, psnr_db: float, most: int, complete: Callable[[NetworkParts], Encoded]
+    ) -> Iterator[Encoded]:
+        """Files with a network of at most ``most`` bytes, larger and larger up to ``psnr_db``.
 
-        Without a start the first is as large as a short training tells. None is larger than
-        ``original_bytes``.
+        Without a start the first is as large as a short training tells. Where none has enough,
+        what ``complete`` makes of the last one comes, too.
+
+        Raises
+        ------
+        UsageError
+            If no network is as small as that.
         """
         for warm in self._warm(psnr_db):
             yield warm
             return
-        size = max(_SMALLEST_BYTES, original_bytes / 100)
-        trial, training = self._try(size, self._training)
+        size = max(_SMALLEST_BYTES, most / 4)
+        while True:
+            try:
+                trial, training = self._try(size, self._training)
+                break
+            except UsageError:
+                # The smallest network depends on its kind.
+                if size >= most:
+                    raise
+                size = min(1.5 * size, most)
+        least, found = size, False
         size = _size_for(psnr_db, trial, training, size)
-        found = False
+        fitted = None
         for attempt in range(_MOST_ATTEMPTS):
             left = self._remaining(training, first=attempt == 0)
             if left is None:
-                return
+                break
             # Where a quality is out of reach, sizes must not run away.
-            size = min(max(size, _SMALLEST_BYTES), original_bytes)
+            size = min(max(size, least), most)
             trained = self._encoder.train(size, left, psnr_db=psnr_db)
             encoded = self._coarsest(trained, psnr_db)
             if encoded is not None:
@@ -119,9 +135,14 @@ class NetworkSearch:
                 continue
             if found:
                 return
-            best = self._assembly.finish(self._encoder.fit(trained, int(size)))
+            fitted = self._encoder.fit(trained, int(size))
+            best = self._assembly.finish(fitted)
             yield best
+            if size >= most:
+                break
             size *= max(1.3, 2 ** ((psnr_db - worst(best) + 0.3) / _DB_PER_DOUBLING))
+        if fitted is not None:
+            yield complete(fitted)
 
     def challenge(
         self, psnr_db: float, size: int, complete: Callable[[NetworkParts], Encoded]

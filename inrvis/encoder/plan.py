@@ -104,7 +104,7 @@ def plan_model(
     if not fitting:
         smallest = parameter_count(settings(_NARROWEST), channels) * bits / 8
         raise UsageError(
-            f"the target leaves {int(weight_bits / 8)} bytes for the network; the smallest one "
-            f"takes {int(smallest)}: ask for a lower ratio"
+            f"the target leaves {max(0, int(weight_bits / 8))} bytes for the network; the smallest "
+            f"one takes {int(smallest)}: allow a larger file"
         )
     return settings(fitting[-1])

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 # Share of a file with an error bound that a network may take: less than what it saves.
 _BASE_SHARE, _SMALLEST_BASE = 0.35, 6000
+# A network that takes so many times what layers alone do is too large for any quality; but so
+# many bytes any one may have.
+_MOST_TIMES, _MOST_AT_LEAST = 4, 3000
 # Time of a first training, which tells whether such a network may help at all.
 _TRIAL_SHARE = 0.12
 # Time that rounding to a size takes, and packing, decoding and measuring for each value.
@@ -213,16 +216,22 @@ class _Search:
 
     def quality(self, psnr_db: float) -> tuple[Encoded, bool]:
         """Smallest file of at least ``psnr_db``."""
-        candidates = []
-        if self.strategy != "network":
-            candidates.append(self._layers_of(psnr_db, _NO_NETWORKS))
+        layers = self._layers_of(psnr_db, _NO_NETWORKS)
+        size, complete = len(layers.data), partial(self._layers_of, psnr_db)
         if self.strategy == "network":
-            candidates += self.networks.of_quality(psnr_db, self._original)
-        elif self.strategy == "auto":
-            candidates += self.networks.challenge(
-                psnr_db, len(candidates[0].data), partial(self._layers_of, psnr_db)
-            )
+            most = min(self._original, max(_MOST_TIMES * size, _MOST_AT_LEAST))
+            best = _best([*self.networks.of_quality(psnr_db, most, complete)], psnr_db)
+            return best, worst(best) >= psnr_db
+        candidates = [layers]
+        if self.strategy == "auto":
+            candidates += self.networks.challenge(psnr_db, size, complete)
         best = _best(candidates, psnr_db)
+        if worst(best) < psnr_db:
+            # Beyond what the steps of wavelets reach: no error is larger than the mean one may be.
+            try:
+                return self.bounded(MaxError(10 ** (-psnr_db / 20), relative=True))
+            except UsageError:
+                pass
         return best, worst(best) >= psnr_db
 
     def bounded(self, target: MaxError) -> tuple[Encoded, bool]:

@@ -24,6 +24,8 @@ _FEWEST_STEPS = 60
 # Voxels that tell a loss.
 _SAMPLE = 1 << 17
 _WARM_UP = 50
+# Voxels on which the effect of rounding each tensor is measured, twice for each.
+_SENSITIVITY_SAMPLE = 16384
 # Rounds of the rate control while weights are trained through their quantiser, and what part of
 # that time they end after: weights that have settled on one grid lose half a dB on another.
 _RATE_ROUNDS, _RATE_SHARE = 5, 0.5
@@ -197,7 +199,7 @@ class Trainer:
                 group["lr"] = rate * factor
 
     def _first_quantiser(self, generator: torch.Generator) -> Quantiser:
-        batch = self.model.draw(self._settings.batch, 1.0)
+        batch = self.model.draw(min(self._settings.batch, _SENSITIVITY_SAMPLE), 1.0)
 
         @torch.no_grad()
         def loss(weigh: Weigh) -> float:

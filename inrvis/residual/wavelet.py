@@ -185,8 +185,10 @@ class WaveletEncoder:
     """
 
     def __init__(self, values: Floats) -> None:
-        # A power of two changes no digit, and keeps squares of huge values finite.
-        self._scale = 2.0 ** -np.frexp(float(np.abs(values).max()))[1]
+        # A power of two changes no digit, and keeps squares of huge values finite. That of the
+        # tiniest values is not finite itself.
+        exponent = int(np.frexp(float(np.abs(values).max()))[1])
+        self._scale = 2.0 ** min(-exponent, np.finfo(values.dtype).maxexp - 2)
         scaled = values * values.dtype.type(self._scale)
         mean = float(scaled.mean(dtype=np.float64))
         self._mean = mean / self._scale
@@ -195,7 +197,7 @@ class WaveletEncoder:
         self._coefficients = forward(scaled, self._plan)
 
     def mean_squared_error(self, step: float) -> float:
-        """Mean squared error of ``encode(step)``, estimated from the coefficients.
+        """Mean squared error of ``encode(step)`` in squared steps, estimated from the coefficients.
 
         The transform is nearly orthonormal, and so is the estimate nearly right.
         """
@@ -203,7 +205,7 @@ class WaveletEncoder:
         integers = np.floor(scaled + scaled.dtype.type(0.5 - _DEADZONE)).astype(np.int64)
         shift = np.array([0, *_centres(scaled, integers)]) * _CENTRE_UNIT
         errors = scaled - integers - shift.astype(scaled.dtype)[np.minimum(integers, _CENTRES)]
-        return float(np.square(errors, dtype=np.float64).mean()) * step * step
+        return float(np.square(errors, dtype=np.float64).mean())
 
     def _scaled(self, step: float) -> Floats:
         scaled: Floats = np.abs(self._coefficients)

@@ -32,14 +32,16 @@ class Image:
     arrays : dict of str to ndarray
         Each of shape (nz, ny, nx), or (nz, ny, nx, c) for c components, in the source's own type:
         an integer or float of 8 to 64 bits (float16 becomes float32, bool becomes uint8), native
-        byte order, C-contiguous.
+        byte order, C-contiguous. Masked values of floats become NaN, and an axis of one component
+        goes.
     time : float, optional
         Time of the data, in the source's unit.
 
     Raises
     ------
     SourceError
-        If there is no array, a shape does not fit the grid or a type is not supported.
+        If there is no array, a shape does not fit the grid, a type is not supported, or integers
+        are masked.
     """
 
     grid: ImageGrid
@@ -96,7 +98,7 @@ def from_array(
     UsageError
         If spacing or origin is invalid.
     """
-    values = np.asarray(array)
+    values = array if isinstance(array, np.ma.MaskedArray) else np.asarray(array)
     if values.ndim == 2:
         values = values[None]
     if values.ndim not in (3, 4) or not values.size:
@@ -165,6 +167,15 @@ def _plain(name: str, values: Values) -> Values:
             f"array '{name}' is of type {values.dtype}; "
             "convert it to an integer or a float of at most 64 bits"
         )
+    if isinstance(values, np.ma.MaskedArray):
+        hidden, values = np.broadcast_to(values.mask, values.shape), np.asarray(values)
+        if kind != "f" and hidden.any():
+            raise SourceError(
+                f"array '{name}' has masked integers, which have no NaN: fill them, or take floats"
+            )
+        values = np.where(hidden, np.nan, values) if kind == "f" else values
+    if values.ndim == 4 and values.shape[3] == 1:
+        values = values[..., 0]
     # A memory map would fault when the file changes under it, so its values are copied.
     if isinstance(values, np.memmap):
         return np.array(values, dtype=dtype, order="C", subok=False)

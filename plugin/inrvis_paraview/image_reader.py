@@ -209,6 +209,8 @@ class INRImageReader(VTKPythonAlgorithmBase):
         time, moment = self._time(images), requested_time(information)
         if time is not None and time.numbers:
             wanted[time.name] = time.numbers[0] if moment is None else moment
+        # Nothing is, if that fails.
+        self._shown, self._interpolated = "", False
         view = self._view(images, wanted)
         shown = ", ".join(f"{name}={_text(value)}" for name, value in view.values.items())
         self._shown = f"{shown} (interpolated)" if view.interpolated else shown

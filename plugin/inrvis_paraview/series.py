@@ -33,14 +33,15 @@ class Facts:
         """Facts of an open volume."""
         header = volume.header
         blocks = sum(model.number_of_blocks for model in header.models)
-        recorded = [array.metrics.get("psnr_db", math.nan) for array in header.arrays]
+        # Arrays without errors have none.
+        recorded = [a.metrics["psnr_db"] for a in header.arrays if "psnr_db" in a.metrics]
         return cls(
             model=f"{header.model_name}, {header.parameters:,} parameters, "
             f"{blocks} {'block' if blocks == 1 else 'blocks'}"
             if header.models
             else header.model_name,
             compression_ratio=header.original_bytes / volume.encoded_bytes,
-            psnr_db=math.nan if any(map(math.isnan, recorded)) else min(recorded),
+            psnr_db=min(recorded, default=math.nan),
         )
 
 

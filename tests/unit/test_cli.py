@@ -86,12 +86,21 @@ def test_quiet_is_quiet(source: Path, tmp_path: Path, cli: Callable[..., Any]) -
 def test_a_missed_quality_has_status_1(tmp_path: Path, cli: Callable[..., Any]) -> None:
     noise, path = tmp_path / "noise.npy", tmp_path / "f.inr"
     np.save(noise, np.random.default_rng(0).normal(size=(12, 12, 12)))
-    words = ("--psnr", 90, "--model=siren", "--time-budget", 1, "--json", "--quiet", "--device=cpu")
+    words = (
+        "--psnr",
+        250,
+        "--model=siren",
+        "--time-budget",
+        1,
+        "--json",
+        "--quiet",
+        "--device=cpu",
+    )
     done = cli("encode", noise, "-o", path, *words)
     done.assert_one_line(1)
     report = strict(done.output)
     assert report["target_met"] is False
-    assert report["psnr_db"] < 90
+    assert report["psnr_db"] < 250
     assert f"{report['psnr_db']:.2f} dB" in done.errors
     assert path.exists()
 
@@ -245,6 +254,10 @@ def test_wrong_usage_is_one_line_of_status_2(
         [*encode, "--ratio", 100_000],
         [*encode, "--ratio", -1],
         [*encode, "--psnr", "nan"],
+        [*encode, "--psnr", 30, "--relative"],
+        [*encode, "--psnr", 30, "--mask", "avm"],
+        [*encode, "--psnr", 30, "--model", "fourier", "--funnel", 2],
+        [*encode, "--psnr", 30, "--model", "fourier", "--mask", "bbx", "--dilations", 3],
         [*encode, "--bpv", 0],
         [*encode, "--ratio", 4, "--time-budget", -1],
         [*encode, "--ratio", 4, "--array", "nothing"],

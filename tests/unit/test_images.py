@@ -29,6 +29,7 @@ from inrvis.encoder.images.settings import (
     EXACT_SIZES,
     ExactSettings,
     ImageTraining,
+    NervSettings,
     PaperSettings,
 )
 from inrvis.encoder.images.size import affordable, choose_size
@@ -38,6 +39,7 @@ from inrvis.encoder.models.fcnr_start import INTEGER_LAYERS
 from inrvis.errors import ArrayNotFoundError, ChecksumError, UsageError
 from inrvis.parameters import Cell, Parameter
 from inrvis.sources.database import ImageDatabase
+from inrvis.targets import Ratio
 from tests.unit.small_databases import database, stored, view
 
 SMALL = ExactSettings(channels=8, latents=6, hyperlatents=4, features=8, analysis=12)
@@ -506,8 +508,33 @@ def test_images_without_a_partner_and_soft_alpha(tmp_path: Path) -> None:
     with Images(path) as images:
         assert images.pairs == ((0, 1), (2, -1))
         assert [images.decode(k).shape for k in range(3)] == [(33, 64, 4)] * 3
-        assert images.header.kinds[0].mask == ""
+        assert images.header.kinds[0].mask == "partial"
+        for number, image in enumerate(soft):
+            alpha, found = image.load()[..., 3], images.decode(number)[..., 3]
+            for value in (0, 255):
+                np.testing.assert_array_equal(found[alpha == value], value)
         np.testing.assert_array_equal(images.image(phi=0, field="rho"), images.decode(0))
+
+
+def test_columns_of_floats_have_ranges_of_their_own(tmp_path: Path) -> None:
+    """A few thousandths of the larger one's range would be all that the smaller one has."""
+    images = [view(p, 0, "float") for p in (0.0, 90.0)]
+    images += [(1e5 * image).astype(np.float32) for image in images]
+    source = ImageDatabase(
+        (Parameter("phi", ("0", "90")),),
+        ("small", "big"),
+        tuple(Cell((k,), (k, k + 2)) for k in range(2)),
+        tuple(stored(image) for image in images),
+    )
+    for codec in (SMALL, NervSettings(target=Ratio(10))):
+        path = tmp_path / "views.inr"
+        encode_images(source, path, codec, replace(BRIEF, steps=3), device="cpu", force=True)
+        with Images(path) as opened:
+            for number, image in enumerate(images):
+                decoded, known = opened.decode(number), np.isfinite(image)
+                np.testing.assert_array_equal(np.isfinite(decoded), known)
+                assert image[known].min() <= decoded[known].min()
+                assert decoded[known].max() <= image[known].max() * (1 + 1e-6)
 
 
 def test_size_is_what_the_database_can_pay_for(

@@ -78,6 +78,19 @@ def test_infinities_that_were_kept_are_no_error() -> None:
     original[0, 0, :2] = math.inf, -math.inf
     assert metrics.measure(original, original) == metrics.Metrics(math.inf, 0.0, 0.0, 1.0)
     assert metrics.max_abs_error(original, -original) == math.inf
+    # Nor do they count as voxels without an error.
+    original, decoded = VOLUME.copy(), NOISY.copy()
+    original[0] = decoded[0] = math.inf
+    assert metrics.psnr_db(original, decoded) == pytest.approx(plain_psnr(VOLUME[1:], NOISY[1:]))
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e9, -1e12])
+def test_ssim_of_an_offset_that_drowns_the_range(offset: float) -> None:
+    a, b = VOLUME.astype(float), NOISY.astype(float)
+    peak = np.ptp(a)
+    assert metrics.ssim(a + offset * peak, b + offset * peak) == pytest.approx(
+        metrics.ssim(a - a.min(), b - a.min()), abs=1e-3
+    )
 
 
 def test_only_nan() -> None:

@@ -123,8 +123,12 @@ def test_what_is_much_too_good_becomes_smaller(
 ) -> None:
     monkeypatch.setattr(network_search, "_size_for", lambda *_: BUDGET)
     search = NetworkSearch(assembly, encoder(assembly), BRIEF, 0.0)
-    *_, first, second = search.challenge(12.0, 2 * BUDGET, assembly.finish)
+
+    def complete(_: NetworkParts) -> Encoded:
+        return pytest.fail("layers")
+
+    *_, first, second = search.challenge(12.0, 2 * BUDGET, complete)
     assert len(second.data) < 0.7 * len(first.data)
-    sizes = [len(encoded.data) for encoded in search.of_quality(12.0, 20 * BUDGET)]
+    sizes = [len(encoded.data) for encoded in search.of_quality(12.0, 4 * BUDGET, complete)]
     assert len(sizes) == 2
     assert sizes[1] < 0.7 * sizes[0]

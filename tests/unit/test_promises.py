@@ -153,6 +153,42 @@ def test_tiny_and_huge_values(field: Field, tmp_path: Path, dtype: str, factor: 
     values = (field(SHAPE, "float64") * factor).astype(dtype)
     for bound in (0.1, 1e-3):
         check(values, tmp_path / "f.inr", MaxError(bound, relative=True))
+    assert encode(values, tmp_path / "f.inr", Psnr(30)).target_met
+
+
+def test_more_quality_than_wavelets_have_is_lossless(field: Field, tmp_path: Path) -> None:
+    values = field(SHAPE, "float32")
+    report = encode(values, tmp_path / "f.inr", Psnr(170))
+    assert report.target_met
+    assert report.psnr_db > 170
+
+
+def test_masked_values_are_no_numbers(field: Field, tmp_path: Path) -> None:
+    values = np.ma.masked_greater(field(SHAPE, "float32"), 0.7)
+    values.data[values.mask] = 1e20
+    assert encode(values, tmp_path / "f.inr", Psnr(40)).target_met
+    with inrvis.open(tmp_path / "f.inr") as volume:
+        np.testing.assert_array_equal(np.isnan(volume.decode()), values.mask)
+    with pytest.raises(SourceError, match="masked integers"):
+        encode(np.ma.masked_greater(field(SHAPE, "int16"), 0), tmp_path / "g.inr", Psnr(40))
+
+
+def test_one_component_is_a_scalar(field: Field, tmp_path: Path) -> None:
+    values = field(SHAPE, "float32")
+    encode(values[..., None], tmp_path / "f.inr", Psnr(40))
+    with inrvis.open(tmp_path / "f.inr") as volume:
+        assert volume.decode().shape == SHAPE
+
+
+@pytest.mark.parametrize("model", ["siren", "fourier", "sci"])
+def test_layers_complete_a_network_for_a_quality(
+    field: Field, tmp_path: Path, brief: Any, model: Any
+) -> None:
+    image = from_array(field((16, 20, 22), "float32"))
+    found = encode_to_target(image, tmp_path / "f.inr", Psnr(60), brief, model=model, device="cpu")
+    assert found.target_met
+    assert found.encoded.header.models
+    assert all(metrics.psnr_db >= 60 for metrics in found.encoded.metrics.values())
 
 
 def test_64_bit_integers_beyond_doubles(tmp_path: Path, field: Field) -> None:
@@ -162,6 +198,13 @@ def test_64_bit_integers_beyond_doubles(tmp_path: Path, field: Field) -> None:
         encode(values, tmp_path / "g.inr", MaxError(5))
     assert not (tmp_path / "g.inr").exists()
     check(values - 2**60, tmp_path / "f.inr", MaxError(0.5))
+
+
+def test_a_constant_that_no_double_holds(tmp_path: Path) -> None:
+    values = np.full(SHAPE, 2**64 - 1, dtype=np.uint64)
+    check(values, tmp_path / "f.inr", MaxError(1e5))
+    with pytest.raises(UsageError, match="larger one"):
+        encode(values, tmp_path / "f.inr", MaxError(1))
 
 
 @pytest.mark.parametrize("bound", [MaxError(1e-30), MaxError(1e-17, relative=True)])

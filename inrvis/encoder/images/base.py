@@ -264,11 +264,11 @@ class DatabaseEncoder(ABC):
                 decoded = images.decode(image)
                 seconds += time.perf_counter() - start
                 original = self.pictures.pixels(image)
-                peak = 255.0 if original.dtype == np.uint8 else facts.high - facts.low
+                low, high = (0.0, 255.0) if original.dtype == np.uint8 else facts.limits(image)
                 error = np.abs(decoded.astype(np.float64) - original)
                 error = error[np.isfinite(original)]
                 square = float(np.mean(error**2)) if error.size else 0.0
-                qualities.append(_decibels(square, peak or 1.0))
+                qualities.append(_decibels(square, (high - low) or 1.0))
                 largest = max(largest, float(error.max(initial=0.0)))
                 progress(done / len(numbers))
         return Measured(float(np.mean(qualities)), min(qualities), largest, seconds)

@@ -147,7 +147,7 @@ def _known(pictures: Pictures, image: int) -> NDArray[np.float32]:
 
 
 def _covered(pictures: Pictures, image: int) -> NDArray[np.float32]:
-    mask, kind = pictures.mask(image), pictures.facts.kinds[image]
-    if mask is None:
+    covered, kind = pictures.covered(image), pictures.facts.kinds[image]
+    if covered is None:
         return np.ones((1, kind.height, kind.width), dtype=np.float32)
-    return mask.astype(np.float32)
+    return covered.astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ class Facts:
     kinds : tuple of ImageKind
         For each image.
     low, high : float
-        Range of the values of float images; 0 and 1 without any.
+        Range of the values of all float images; 0 and 1 without any.
     channels : int
         Channels that a network for all of them gives.
     """
@@ -39,6 +39,10 @@ class Facts:
     low: float
     high: float
     channels: int
+
+    def limits(self, image: int) -> tuple[float, float]:
+        """Values of a float image that stand for 0 and 1."""
+        return self.kinds[image].limits or (self.low, self.high)
 
 
 def look_at(database: ImageDatabase) -> Facts:
@@ -49,7 +53,9 @@ def look_at(database: ImageDatabase) -> Facts:
     SourceError
         If one cannot be read, or is too large.
     """
-    kinds, low, high = [], np.inf, -np.inf
+    columns = _columns(database)
+    kinds: list[ImageKind] = []
+    ranges: dict[int, tuple[float, float]] = {}
     for number, stored in enumerate(database.images):
         size = (stored.height, stored.width)
         if max(size) > MAX_IMAGE_SIDE or size[0] * size[1] > MAX_IMAGE_PIXELS:
@@ -63,14 +69,32 @@ def look_at(database: ImageDatabase) -> Facts:
             if finite.size < pixels.size:
                 mask = "nan"
             if finite.size:
-                low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-        elif stored.channels == 4 and np.isin(pixels[..., 3], (0, 255)).all():
-            mask = "alpha"
+                own = float(finite.min()), float(finite.max())
+                low, high = ranges.get(columns[number], own)
+                ranges[columns[number]] = min(low, own[0]), max(high, own[1])
+        elif stored.channels == 4:
+            known = np.isin(pixels[..., 3], (0, 255))
+            mask = "alpha" if known.all() else "partial" if known.any() else ""
         kinds.append(ImageKind(*size, stored.channels, stored.dtype, mask))  # type: ignore[arg-type]
-    if low > high:
-        low, high = 0.0, 1.0
+    if len(set(ranges.values())) > 1:
+        # Columns of depths and of temperatures have nothing in common.
+        kinds = [
+            replace(kind, limits=ranges.get(column)) if kind.dtype == "float32" else kind
+            for kind, column in zip(kinds, columns, strict=True)
+        ]
+    low = min((low for low, _ in ranges.values()), default=0.0)
+    high = max((high for _, high in ranges.values()), default=1.0)
     channels = max((k.coded_channels for k in kinds), default=1)
     return Facts(tuple(kinds), low, high, channels)
+
+
+def _columns(database: ImageDatabase) -> list[int]:
+    """Column of each image: the first that names it."""
+    found: dict[int, int] = {}
+    for cell in database.cells:
+        for column, image in enumerate(cell.images):
+            found.setdefault(image, column)
+    return [found.get(image, 0) for image in range(len(database.images))]
 
 
 class Pictures:
@@ -105,13 +129,25 @@ class Pictures:
         return pixels
 
     def mask(self, image: int) -> NDArray[np.bool_] | None:
-        """Opaque pixels, or numbers, shape (1, height, width); None if it has no mask."""
+        """Opaque pixels, or numbers, shape (1, height, width); None if it has no mask.
+
+        Where an alpha lies between, clear pixels and opaque ones, shape (2, height, width).
+        """
         kind = self.facts.kinds[image].mask
         if not kind:
             return None
         pixels = self.pixels(image)
+        if kind == "partial":
+            return np.asarray(pixels[..., 3] == np.array([0, 255])[:, None, None])
         known = pixels[..., 3] == 255 if kind == "alpha" else ~np.isnan(pixels)
         return np.asarray(known[None])
+
+    def covered(self, image: int) -> NDArray[np.bool_] | None:
+        """Pixels that its mask does not leave empty, (1, height, width); None without a mask."""
+        mask = self.mask(image)
+        if mask is not None and self.facts.kinds[image].mask == "partial":
+            return ~mask[:1]
+        return mask
 
     def channels(
         self, image: int, window: tuple[slice, slice] | None = None, stride: int = HYPER_STRIDE
@@ -133,8 +169,8 @@ class Pictures:
         if window is not None:
             pixels = pixels[window]
         if kind.dtype == "float32":
-            extent = facts.high - facts.low
-            values = (pixels[None] - facts.low) / (extent or 1.0)
+            low, high = facts.limits(image)
+            values = (pixels[None] - low) / ((high - low) or 1.0)
             values = np.nan_to_num(values, nan=0.0).astype(np.float32)
         else:
             values = pixels[..., : kind.coded_channels].transpose(2, 0, 1) / np.float32(255)
@@ -152,9 +188,9 @@ class Pictures:
 
         The commonest value is looked for among every fourth pixel of every fourth row.
         """
-        mask = self.mask(image)
-        if mask is not None:
-            return mask
+        covered = self.covered(image)
+        if covered is not None:
+            return covered
         pixels = self.pixels(image)
         values = pixels.reshape(*pixels.shape[:2], -1)
         some = values[::4, ::4].reshape(-1, values.shape[2])

@@ -27,7 +27,7 @@ from inrvis.files import replacing
 
 # Part of the training after which weights on floats are seen through their quantiser.
 _QUANTISE_START = 0.85
-_SAVE_SECONDS = 60.0
+_SAVE_SECONDS, _FIRST_SAVE_SECONDS = 60.0, 10.0
 _SMOOTHING = 0.98
 
 
@@ -135,7 +135,8 @@ class ImageTrainer(ABC):
         """Train to the end of the schedule, from the checkpoint if there is one."""
         if checkpoint is not None:
             self._load(checkpoint)
-        start, saved = time.monotonic() - self._elapsed, time.monotonic()
+        start = time.monotonic() - self._elapsed
+        save_at = time.monotonic() + min(_FIRST_SAVE_SECONDS, _SAVE_SECONDS)
         while (fraction := self._fraction(start)) < 1:
             if fraction >= _QUANTISE_START and self.quantiser is None:
                 self.quantise()
@@ -143,10 +144,10 @@ class ImageTrainer(ABC):
             if self._report is not None:
                 stage = "train" if self.quantiser is None else "quantise"
                 self._report(Progress(min(fraction, 1.0), self.psnr_db, stage))
-            if checkpoint is not None and time.monotonic() - saved > _SAVE_SECONDS:
+            if checkpoint is not None and time.monotonic() >= save_at:
                 self._elapsed = time.monotonic() - start
                 self._save(checkpoint)
-                saved = time.monotonic()
+                save_at = time.monotonic() + _SAVE_SECONDS
         if checkpoint is not None:
             # What follows, the coding of all images, may be interrupted, too.
             self._elapsed = time.monotonic() - start
