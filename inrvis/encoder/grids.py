@@ -26,6 +26,8 @@ Channels = NDArray[np.float32]
 DEVICE_MARGIN = 1e-4
 # A bound below this share of the largest magnitude needs double precision.
 _SINGLE = 2.0**-18
+# What an error of a constant is measured by, relative to it: more than the gaps between doubles.
+_OF_A_CONSTANT = 2.0**-40
 # Sums of neighbours of larger values may overflow.
 _LARGEST_SINGLE = 2.0**120
 # Halving the step of the wavelet coefficients brings about 6 dB.
@@ -193,7 +195,7 @@ class GridCoder:
         work = np.dtype(np.float32 if array.precision == "single" else np.float64)
         largest = max(abs(array.low), abs(array.high))
         # An error beyond the range means nothing, and multiples of it may be no numbers.
-        bound = min(bound, (array.high - array.low) or 1.0)
+        bound = min(bound, (array.high - array.low) or max(1.0, _OF_A_CONSTANT * largest))
         # What is taken off the original and added to the network is rounded each time.
         rounding = float(np.spacing(work.type(largest)))
         if dtype.kind != "f":

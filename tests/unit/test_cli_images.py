@@ -104,3 +104,16 @@ def test_nothing_is_overwritten(
     assert inrvis.cli.main(["decode", str(file), "-o", str(tmp_path), "--quiet"]) == 3
     assert "exists" in capsys.readouterr().err
     assert (tmp_path / "keep.txt").read_text() == "mine"
+
+
+def test_commands_of_volumes_say_what_they_are_for(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (
+        ["compare", str(tmp_path / "o.cdb"), str(file)],
+        ["decode", str(file), "-o", str(tmp_path / "o.vti"), "--quiet"],
+        ["decode", str(file), "-o", str(tmp_path / "o.cdb"), "--layers", "base", "--quiet"],
+    ):
+        assert inrvis.cli.main(words) == 2
+        assert "holds images" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

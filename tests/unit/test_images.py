@@ -526,7 +526,7 @@ def test_columns_of_floats_have_ranges_of_their_own(tmp_path: Path) -> None:
         tuple(Cell((k,), (k, k + 2)) for k in range(2)),
         tuple(stored(image) for image in images),
     )
-    for codec in (SMALL, NervSettings(target=Ratio(10))):
+    for codec in (SMALL, NervSettings(target=Ratio(5))):
         path = tmp_path / "views.inr"
         encode_images(source, path, codec, replace(BRIEF, steps=3), device="cpu", force=True)
         with Images(path) as opened:

@@ -14,6 +14,7 @@ import pytest
 
 import inrvis
 from inrvis import residual
+from inrvis.cli import main
 from inrvis.decoder.layers import ChunkCache, Chunks, Layer, trilinear
 from inrvis.decoder.volume import Volume
 from inrvis.errors import FormatError, UsageError
@@ -190,6 +191,14 @@ def test_the_base_is_what_the_network_says(golden: Golden, edited: Edited) -> No
             assert np.abs(layered.decode(name) - base).max() > 10
         # Masks hold in a preview, too.
         assert (layered.decode("heat", layers="base") == 0).sum() > 10
+
+
+def test_the_base_as_a_file(golden: Golden, tmp_path: Path) -> None:
+    output = tmp_path / "base.npy"
+    words = ["--array", "heat", "--layers", "base", "--quiet"]
+    assert main(["decode", str(golden("layers")), "-o", str(output), *words]) == 0
+    with inrvis.open(golden("layers")) as volume:
+        np.testing.assert_array_equal(np.load(output), volume.decode("heat", layers="base"))
 
 
 @pytest.mark.parametrize("name", ["levels", "gaps"])
