@@ -192,6 +192,8 @@ class INRImageReader(VTKPythonAlgorithmBase):
         return self._guarded(lambda: self._decode(outputs.GetInformationObject(0), image))
 
     def _inform(self, information: Any) -> None:
+        # Nothing is, if that or the decoding fails.
+        self._shown, self._interpolated = "", False
         # The pipeline asks for data even if this fails: it complains if it knows no extent, or
         # one that is smaller than what it asks for since the last time.
         if not information.Has(vtkStreamingDemandDrivenPipeline.WHOLE_EXTENT()):
@@ -204,13 +206,12 @@ class INRImageReader(VTKPythonAlgorithmBase):
         announce_grid(information, _grid(*self._file.largest(images, self._column_of(images))))
 
     def _decode(self, information: Any, image: vtkImageData) -> None:
+        self._shown, self._interpolated = "", False
         images = self._file.open(self._path, self._device)
         wanted = self._wanted(images)
         time, moment = self._time(images), requested_time(information)
         if time is not None and time.numbers:
             wanted[time.name] = time.numbers[0] if moment is None else moment
-        # Nothing is, if that fails.
-        self._shown, self._interpolated = "", False
         view = self._view(images, wanted)
         shown = ", ".join(f"{name}={_text(value)}" for name, value in view.values.items())
         self._shown = f"{shown} (interpolated)" if view.interpolated else shown

@@ -224,6 +224,7 @@ def test_errors_are_one_line(seen: Outcome, stage: str, words: str) -> None:
 def test_the_program_goes_on_after_errors(seen: Outcome) -> None:
     assert seen.stage("good") == []
     assert seen.result["good"] == HEIGHT * WIDTH
+    assert not seen.result["shown after an error"]
     assert [seen.result[name] for name in ("damaged", "none", "volume")] == [0, 0, 0]
 
 

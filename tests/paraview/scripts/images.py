@@ -122,6 +122,8 @@ common.stage("value")
 reader.Column = "FILE_png"
 reader.Parameter2 = "producer=nobody"
 points(reader)
+reader.UpdatePipelineInformation()
+found["shown after an error"] = reader.Shown
 common.stage("time")
 reader.Parameter2 = "producer=PNG1"
 reader.TimeParameter = "producer"
