@@ -24,7 +24,8 @@ def add_parser(subparsers: Any) -> None:
         metavar="INPUT",
         help="VTI or another VTK image, NRRD, NIfTI, MetaImage, npy, raw, HDF5, NetCDF or OpenVDB; "
         "FILE:NAME takes one dataset, group, variable or grid, FILE:NAME[K] step K of it; several, "
-        "or a .pvd file, are the time steps of a series; a Cinema database is a folder DIR.cdb",
+        "or a .pvd file, are the time steps of a series; a database of images is a folder: "
+        "DIR.cdb, or images with a table",
     )
     parser.add_argument("-o", "--output", required=True, metavar="OUT.inr")
     parser.add_argument(

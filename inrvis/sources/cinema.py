@@ -34,8 +34,8 @@ _MISSING = {"", "nan", "none"}
 
 
 def is_database(path: str | os.PathLike[str]) -> bool:
-    """Whether `read` is meant for this path: a folder."""
-    return Path(path).is_dir()
+    """Whether `read` is meant for this path: a folder, or what is named as one."""
+    return Path(path).is_dir() or Path(path).suffix.lower() == ".cdb"
 
 
 def read(folder: str | os.PathLike[str], *, columns: Sequence[str] | None = None) -> ImageDatabase:
