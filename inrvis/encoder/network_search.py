@@ -105,7 +105,7 @@ class NetworkSearch:
         for warm in self._warm(psnr_db):
             yield warm
             return
-        size = max(_SMALLEST_BYTES, most / 4)
+        size, least = max(_SMALLEST_BYTES, most / 4), float(_SMALLEST_BYTES)
         while True:
             try:
                 trial, training = self._try(size, self._training)
@@ -114,8 +114,8 @@ class NetworkSearch:
                 # The smallest network depends on its kind.
                 if size >= most:
                     raise
-                size = min(1.5 * size, most)
-        least, found = size, False
+                size = least = min(1.5 * size, most)
+        found = False
         size = _size_for(psnr_db, trial, training, size)
         fitted = None
         for attempt in range(_MOST_ATTEMPTS):

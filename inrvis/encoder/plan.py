@@ -105,6 +105,6 @@ def plan_model(
         smallest = parameter_count(settings(_NARROWEST), channels) * bits / 8
         raise UsageError(
             f"the target leaves {max(0, int(weight_bits / 8))} bytes for the network; the smallest "
-            f"one takes {int(smallest)}: allow a larger file"
+            f"one takes {int(smallest)}: ask for a lower ratio"
         )
     return settings(fitting[-1])

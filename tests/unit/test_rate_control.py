@@ -79,11 +79,13 @@ def test_a_quality_is_reached(field: Field, tmp_path: Path, cli: Callable[..., A
 def test_a_quality_out_of_reach_is_told(tmp_path: Path, brief: Any) -> None:
     noise = np.random.default_rng(0).normal(size=(16, 16, 16)).astype(np.float32)
     path = tmp_path / "noise.inr"
-    result = encode_to_target(from_array(noise), path, Psnr(90), brief, model="siren", device="cpu")
+    result = encode_to_target(
+        from_array(noise), path, Psnr(250), brief, model="siren", device="cpu"
+    )
     assert not result.target_met
     with inrvis.open(path) as volume:
         achieved = measure(noise, volume.decode()).psnr_db
-    assert achieved < 90
+    assert achieved < 250
     assert result.encoded.metrics["intensity"].psnr_db == achieved
 
 

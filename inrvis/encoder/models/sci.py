@@ -223,7 +223,7 @@ def plan_sci(
     if parameters < smallest:
         raise UsageError(
             f"the target leaves room for {max(parameters, 0)} weights, too few for the sci model, "
-            f"which takes {smallest}: allow a larger file"
+            f"which takes {smallest}: ask for a lower ratio"
         )
     least = max(smallest, settings.least_weights)
     most = max(1, min(settings.spectrum.most_blocks, parameters // least))
