@@ -34,6 +34,8 @@ _NEARLY_DB = 1.5
 # A network that would have to be so much larger than it may be is given up.
 _MOST_HOPE = 1.3
 _SMALLEST_BYTES = 850
+# Of the most bytes that a named network may have: where the search begins.
+_FIRST_SHARE = 0.25
 # Trainings that go on from a start, each from where the last one ended: shares of a whole one.
 _WARM_SHARES = (0.05, 0.1, 0.2, 0.4)
 # A start's volume took about what the next one will; a little more room may be rounded away.
@@ -105,26 +107,25 @@ class NetworkSearch:
         for warm in self._warm(psnr_db):
             yield warm
             return
-        size, least = max(_SMALLEST_BYTES, most / 4), float(_SMALLEST_BYTES)
-        while True:
-            try:
-                trial, training = self._try(size, self._training)
-                break
-            except UsageError:
-                # The smallest network depends on its kind.
-                if size >= most:
-                    raise
-                size = least = min(1.5 * size, most)
-        found = False
-        size = _size_for(psnr_db, trial, training, size)
-        fitted = None
+        tried, trial, training = self._try_from(max(_SMALLEST_BYTES, _FIRST_SHARE * most), most)
+        size = _size_for(psnr_db, trial, training, tried)
+        found, fitted = False, None
         for attempt in range(_MOST_ATTEMPTS):
             left = self._remaining(training, first=attempt == 0)
             if left is None:
                 break
             # Where a quality is out of reach, sizes must not run away.
-            size = min(max(size, least), most)
-            trained = self._encoder.train(size, left, psnr_db=psnr_db)
+            size = min(max(size, _SMALLEST_BYTES), most)
+            try:
+                trained = self._encoder.train(size, left, psnr_db=psnr_db)
+            except UsageError:
+                # What is smaller than the trial may be too small for a network of its kind.
+                if found:
+                    return
+                if size >= tried:
+                    raise
+                size = tried
+                continue
             encoded = self._coarsest(trained, psnr_db)
             if encoded is not None:
                 yield encoded
@@ -193,6 +194,16 @@ class NetworkSearch:
         except UsageError:
             # Too small for a network at all.
             return
+
+    def _try_from(self, size: float, most: float) -> tuple[float, Trial, TrainingSettings]:
+        """As `_try`, at the first size from ``size`` to ``most`` that there is a network for."""
+        while True:
+            try:
+                return size, *self._try(size, self._training)
+            except UsageError:
+                if size >= most:
+                    raise
+                size = min(1.5 * size, most)
 
     def _try(self, budget: float, training: TrainingSettings) -> tuple[Trial, TrainingSettings]:
         """What a short training at ``budget`` bytes reaches, and what is left of the time."""
@@ -278,11 +289,9 @@ def _gain_after(steps: int) -> float:
 def _size_with_less(encoded: Encoded, psnr_db: float) -> float | None:
     """Bytes for another training, where a file is much better than asked; None where it is not."""
     surplus = worst(encoded) - psnr_db
-    size = len(encoded.data)
-    if surplus < _MUCH_DB or size <= _SMALLEST_BYTES:
+    if surplus < _MUCH_DB or len(encoded.data) <= _SMALLEST_BYTES:
         return None
-    factor = 2 ** (-surplus / _DB_PER_DOUBLING)
-    return max(_SMALLEST_BYTES, OVERHEAD_BYTES + factor * (size - OVERHEAD_BYTES))
+    return _size_with(-surplus, len(encoded.data))
 
 
 def _size_for(
@@ -294,6 +303,10 @@ def _size_for(
 ) -> float:
     """Bytes at which ``training`` should have ``psnr_db``, by a trial at ``trial_bytes``."""
     gain = db_per_time * max(0.0, math.log2(training.seconds / trial.seconds))
-    missing = psnr_db - trial.psnr_db - gain
-    factor = 2 ** (missing / _DB_PER_DOUBLING)
-    return float(max(_SMALLEST_BYTES, OVERHEAD_BYTES + factor * (trial_bytes - OVERHEAD_BYTES)))
+    return _size_with(psnr_db - trial.psnr_db - gain, trial_bytes)
+
+
+def _size_with(more_db: float, size: float) -> float:
+    """Bytes of a file with so much more quality than one of ``size`` bytes."""
+    factor = 2 ** (more_db / _DB_PER_DOUBLING)
+    return float(max(_SMALLEST_BYTES, OVERHEAD_BYTES + factor * (size - OVERHEAD_BYTES)))

@@ -14,6 +14,7 @@ from inrvis.encoder.normalise import normalise
 from inrvis.encoder.rounding import OVERHEAD_BYTES
 from inrvis.encoder.settings import TrainingSettings
 from inrvis.encoder.volume import Trial, VolumeEncoder
+from inrvis.errors import UsageError
 from inrvis.sources import from_array
 
 BRIEF = TrainingSettings(seconds=0.6, batch=1024)
@@ -132,3 +133,20 @@ def test_what_is_much_too_good_becomes_smaller(
     sizes = [len(encoded.data) for encoded in search.of_quality(12.0, 4 * BUDGET, complete)]
     assert len(sizes) == 2
     assert sizes[1] < 0.7 * sizes[0]
+
+
+def test_what_cannot_become_smaller_stays(
+    assembly: Assembly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = encoder(assembly)
+    train = made.train
+
+    def large_ones(budget: float, *rest: Any, **named: Any) -> Any:
+        if budget < BUDGET:
+            raise UsageError("the smallest network is larger")
+        return train(budget, *rest, **named)
+
+    monkeypatch.setattr(made, "train", large_ones)
+    search = NetworkSearch(assembly, made, BRIEF, 0.0)
+    found = list(search.of_quality(12.0, 4 * BUDGET, lambda _: pytest.fail("layers")))
+    assert [worst(encoded) > 12 for encoded in found] == [True]
