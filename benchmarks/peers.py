@@ -106,7 +106,7 @@ class Sz3(Peer):
     2022). Their defaults suit a bound; at an equal PSNR stronger ones are several times smaller.
     """
 
-    library: str = "pysz"
+    package: str = "pysz"
     algorithm: str = "INTERP"
     interpolation: str = "LINEAR"
     direction: int = 0
@@ -122,7 +122,7 @@ class Sz3(Peer):
 
     def encode(self, values: Values, setting: float) -> bytes:
         floats = _floats(values)
-        if self.library == "imagecodecs":
+        if self.package == "imagecodecs":
             return bytes(_library("imagecodecs").sz3_encode(floats, "abs", setting))
         pysz = _library("pysz")
         configuration = pysz.szConfig(floats.shape)
@@ -139,7 +139,7 @@ class Sz3(Peer):
         return bytes(stream)
 
     def decode(self, stream: bytes, shape: tuple[int, ...], dtype: Any) -> Values:
-        if self.library == "imagecodecs":
+        if self.package == "imagecodecs":
             sz3_decode = _library("imagecodecs").sz3_decode
             return _as(sz3_decode(stream, shape, _float_type(dtype)), dtype)
         data = np.frombuffer(stream, np.uint8)
@@ -161,7 +161,7 @@ class Sz3(Peer):
             return [
                 replace(self, algorithm="LORENZO_REG"),
                 replace(self, algorithm="INTERP_LORENZO"),
-                replace(self, algorithm="INTERP_LORENZO", library="imagecodecs"),
+                replace(self, algorithm="INTERP_LORENZO", package="imagecodecs"),
             ]
         return None
 

@@ -72,3 +72,12 @@ class ImageDatabase:
     columns: tuple[str, ...]
     cells: tuple[Cell, ...]
     images: tuple[StoredImage, ...]
+
+    def first_places(self) -> dict[int, tuple[Cell, int]]:
+        """First cell that names each image, and the column in which it does."""
+        found: dict[int, tuple[Cell, int]] = {}
+        for cell in self.cells:
+            for column, image in enumerate(cell.images):
+                if image >= 0:
+                    found.setdefault(image, (cell, column))
+        return found

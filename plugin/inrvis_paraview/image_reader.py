@@ -192,8 +192,6 @@ class INRImageReader(VTKPythonAlgorithmBase):
         return self._guarded(lambda: self._decode(outputs.GetInformationObject(0), image))
 
     def _inform(self, information: Any) -> None:
-        # Nothing is, if that or the decoding fails.
-        self._shown, self._interpolated = "", False
         # The pipeline asks for data even if this fails: it complains if it knows no extent, or
         # one that is smaller than what it asks for since the last time.
         if not information.Has(vtkStreamingDemandDrivenPipeline.WHOLE_EXTENT()):
@@ -206,6 +204,7 @@ class INRImageReader(VTKPythonAlgorithmBase):
         announce_grid(information, _grid(*self._file.largest(images, self._column_of(images))))
 
     def _decode(self, information: Any, image: vtkImageData) -> None:
+        # Nothing is, if this fails.
         self._shown, self._interpolated = "", False
         images = self._file.open(self._path, self._device)
         wanted = self._wanted(images)

@@ -36,7 +36,7 @@ PEERS: list[Peer] = [
     Sz3(),
     Sz3(algorithm="LORENZO_REG"),
     Sz3(interpolation="CUBIC", direction=5, alpha=2.0, beta=8.0),
-    Sz3(library="imagecodecs"),
+    Sz3(package="imagecodecs"),
     Sperr(),
     Sperr(mode="psnr", z_axis=1),
     Sperr(mode="pwe", z_axis=2, padded=True),

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -83,7 +82,7 @@ class PairEncoder(DatabaseEncoder):
         subset = [g.every(training.every_view) for g in groups[:: training.every_time]]
         self._training_pairs = pairs_of(subset, training.pairing)
         self._codes_of_parameters = tuple(map(normalisation, database.parameters))
-        self._first_cells = _first_cells(database)
+        self._places = database.first_places()
 
     def use(self, codec: PaperSettings | ExactSettings) -> None:
         """Take another codec from here on."""
@@ -151,7 +150,7 @@ class PairEncoder(DatabaseEncoder):
     def codes(self, image: int, exact: bool) -> NDArray[np.float32]:
         """Code of an image."""
         header = self._code_header(exact)
-        return code_of(header, self.database.parameters, self._first_cells[image])
+        return code_of(header, self.database.parameters, self._places[image][0])
 
     def _code_header(self, exact: bool) -> CodecHeader:
         # Of the codec, codes depend on these facts alone.
@@ -247,12 +246,3 @@ def suitable_size(total_pixels: int) -> ExactSettings:
 def _stored_weights(settings: ExactSettings) -> int:
     model = ExactModel(settings, 3, 6 * _CODE_LEVELS, torch.Generator())
     return sum(p.numel() for p in model.stored.values())
-
-
-def _first_cells(database: ImageDatabase) -> dict[int, Any]:
-    first: dict[int, Any] = {}
-    for cell in database.cells:
-        for image in cell.images:
-            if image >= 0:
-                first.setdefault(image, cell)
-    return first

@@ -54,16 +54,11 @@ def groups_of(database: ImageDatabase) -> list[Views]:
     views.sort(key=lambda i: names[i] not in _POLAR)
     order = views or list(range(len(parameters)))
     groups: dict[Any, list[tuple[tuple[int, ...], int]]] = defaultdict(list)
-    seen: set[int] = set()
-    for cell in database.cells:
-        for column, image in enumerate(cell.images):
-            if image < 0 or image in seen:
-                continue
-            seen.add(image)
-            stored = database.images[image]
-            rest = tuple(v for i, v in enumerate(cell.values) if i not in order)
-            key = (column, stored.height, stored.width, rest)
-            groups[key].append((tuple(cell.values[i] for i in order), image))
+    for image, (cell, column) in database.first_places().items():
+        stored = database.images[image]
+        rest = tuple(v for i, v in enumerate(cell.values) if i not in order)
+        key = (column, stored.height, stored.width, rest)
+        groups[key].append((tuple(cell.values[i] for i in order), image))
     result = []
     for key in sorted(groups):
         members = sorted(groups[key])

@@ -53,7 +53,8 @@ def look_at(database: ImageDatabase) -> Facts:
     SourceError
         If one cannot be read, or is too large.
     """
-    columns = _columns(database)
+    places = database.first_places()
+    columns = [places[image][1] for image in range(len(database.images))]
     kinds: list[ImageKind] = []
     ranges: dict[int, tuple[float, float]] = {}
     for number, stored in enumerate(database.images):
@@ -86,15 +87,6 @@ def look_at(database: ImageDatabase) -> Facts:
     high = max((high for _, high in ranges.values()), default=1.0)
     channels = max((k.coded_channels for k in kinds), default=1)
     return Facts(tuple(kinds), low, high, channels)
-
-
-def _columns(database: ImageDatabase) -> list[int]:
-    """Column of each image: the first that names it."""
-    found: dict[int, int] = {}
-    for cell in database.cells:
-        for column, image in enumerate(cell.images):
-            found.setdefault(image, column)
-    return [found.get(image, 0) for image in range(len(database.images))]
 
 
 class Pictures:
