@@ -110,8 +110,8 @@ class NetworkSearch:
         tried, trial, training = self._try_from(max(_SMALLEST_BYTES, _FIRST_SHARE * most), most)
         size = _size_for(psnr_db, trial, training, tried)
         found, fitted = False, None
-        for attempt in range(_MOST_ATTEMPTS):
-            left = self._remaining(training, first=attempt == 0)
+        for _ in range(_MOST_ATTEMPTS):
+            left = self._remaining(training, first=fitted is None and not found)
             if left is None:
                 break
             # Where a quality is out of reach, sizes must not run away.

@@ -135,9 +135,8 @@ def test_what_is_much_too_good_becomes_smaller(
     assert sizes[1] < 0.7 * sizes[0]
 
 
-def test_what_cannot_become_smaller_stays(
-    assembly: Assembly, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def encoder_of_large_ones(assembly: Assembly, monkeypatch: pytest.MonkeyPatch) -> VolumeEncoder:
+    """Return an encoder whose networks take BUDGET bytes at least."""
     made = encoder(assembly)
     train = made.train
 
@@ -147,6 +146,23 @@ def test_what_cannot_become_smaller_stays(
         return train(budget, *rest, **named)
 
     monkeypatch.setattr(made, "train", large_ones)
+    return made
+
+
+def test_a_size_below_any_network_is_raised_whatever_the_clock(
+    assembly: Assembly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = encoder_of_large_ones(assembly, monkeypatch)
+    monkeypatch.setattr(network_search, "_size_for", lambda *_: BUDGET / 2)
+    # The time is over since long.
+    search = NetworkSearch(assembly, made, replace(BRIEF, clocked=True), -1e9)
+    assert list(search.of_quality(12.0, 4 * BUDGET, lambda _: pytest.fail("layers")))
+
+
+def test_what_cannot_become_smaller_stays(
+    assembly: Assembly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = encoder_of_large_ones(assembly, monkeypatch)
     search = NetworkSearch(assembly, made, BRIEF, 0.0)
     found = list(search.of_quality(12.0, 4 * BUDGET, lambda _: pytest.fail("layers")))
     assert [worst(encoded) > 12 for encoded in found] == [True]
