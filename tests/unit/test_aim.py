@@ -42,6 +42,16 @@ def test_what_a_network_has_by_itself_is_a_floor(floor: float, offset: float) ->
     assert rounds_to(GOAL, found) <= 2 * ROUNDS
 
 
+@given(lack=st.floats(0.02, 1), far=st.floats(1, 9))
+def test_what_lacks_little_and_needs_much(lack: float, far: float) -> None:
+    """On top of a network that is nearly good enough, only fine estimates change anything."""
+
+    def found(db: float) -> float:
+        return max(GOAL - lack, db - far)
+
+    assert rounds_to(GOAL, found) <= ROUNDS + 3
+
+
 def test_noise_about_the_goal() -> None:
     def found(db: float) -> float:
         return db + 0.7 + 0.04 * math.sin(1000 * db)
