@@ -42,10 +42,10 @@ ROLES: Mapping[str, frozenset[str]] = {
     "hyper_left": frozenset({"z_left", "z_right"}),
     "hyper_right": frozenset({"z_left", "z_right"}),
     "context_y": frozenset({"y_left", "features"}),
-    "synthesis_left": frozenset({"y_left", "y_right"}),
-    "synthesis_right": frozenset({"y_left", "y_right"}),
+    "synthesis_left": frozenset({"y_left", "y_right", "cover", "background"}),
+    "synthesis_right": frozenset({"y_left", "y_right", "cover", "background"}),
 }
-MASKS = ("", "alpha", "partial", "nan")
+Mask = Literal["", "alpha", "partial", "background", "nan"]
 
 
 @dataclass(frozen=True)
@@ -60,19 +60,27 @@ class ImageKind:
         1, 3 or 4.
     dtype : {"uint8", "float32"}
         Type of the values.
-    mask : {"", "alpha", "partial", "nan"}
+    mask : {"", "alpha", "partial", "background", "nan"}
         What each of these images restores exactly by a mask of its own: nothing, an alpha that is
-        0 or 255 everywhere, or in places, or NaN.
+        0 or 255 everywhere, or in places, the background, or NaN.
     limits : tuple of 2 float, optional
         Range of the values of these images; that of the codec without.
+    background : tuple of 3 int, optional
+        Colour of all pixels that the mask leaves empty.
     """
 
     height: int
     width: int
     channels: int
     dtype: Literal["uint8", "float32"]
-    mask: Literal["", "alpha", "partial", "nan"] = ""
+    mask: Mask = ""
     limits: tuple[float, float] | None = None
+    background: tuple[int, int, int] | None = None
+
+    @property
+    def is_cut_out(self) -> bool:
+        """Whether no network need give the pixels that the mask leaves empty."""
+        return self.mask == "nan" or self.background is not None
 
     @property
     def mask_planes(self) -> int:
@@ -82,7 +90,7 @@ class ImageKind:
     @property
     def coded_channels(self) -> int:
         """Channels that the network gives."""
-        return 3 if self.mask == "alpha" else self.channels
+        return 3 if self.mask in ("alpha", "background") else self.channels
 
     @property
     def padded(self) -> tuple[int, int]:
@@ -123,6 +131,8 @@ class CodecHeader:
         Number of the graph of each role.
     tensors : tuple of TensorHeader
         Weights of all graphs.
+    covers : bool
+        Whether blocks without a covered pixel have no symbols, and the synthesis may see covers.
     """
 
     name: str
@@ -137,6 +147,7 @@ class CodecHeader:
     high: float
     graphs: Mapping[str, int]
     tensors: tuple[TensorHeader, ...]
+    covers: bool = False
 
     @property
     def parameters(self) -> int:
@@ -174,7 +185,7 @@ class CodecHeader:
             "high": self.high,
             "graphs": dict(self.graphs),
             "tensors": [[t.name, list(t.shape), t.step, t.table] for t in self.tensors],
-        }
+        } | ({"covers": 1} if self.covers else {})
 
 
 @dataclass(frozen=True)
@@ -205,7 +216,7 @@ class ImagesHeader:
             "images": self.images,
             "pairs": self.pairs,
             "kinds": [
-                [k.height, k.width, k.channels, k.dtype, k.mask, *(k.limits or ())]
+                [k.height, k.width, k.channels, k.dtype, k.mask, *(k.limits or k.background or ())]
                 for k in self.kinds
             ],
             "codec": self.codec.to_json(),
@@ -265,11 +276,16 @@ def _value(value: Any) -> str:
     return "" if value == "" else _text(value, "values")
 
 
+_KIND: tuple[str, ...] = ("height", "width", "channels", "dtype", "mask")
+_COLOUR = ("red", "green", "blue")
+# What follows in lists of each length.
+_KINDS: Mapping[int, tuple[str, ...]] = {5: (), 7: ("low", "high"), 8: _COLOUR}
+
+
 def _parse_kind(value: Any) -> ImageKind:
-    if not isinstance(value, list) or len(value) not in (5, 7):
+    if not isinstance(value, list) or len(value) not in _KINDS:
         raise FormatError("the file's header is malformed: kinds")
-    names = ("height", "width", "channels", "dtype", "mask", "low", "high")[: len(value)]
-    fields = Fields(dict(zip(names, value, strict=True)), "kinds")
+    fields = Fields(dict(zip(_KIND + _KINDS[len(value)], value, strict=True)), "kinds")
     height = fields.integer("height", 1, MAX_IMAGE_SIDE)
     width = fields.integer("width", 1, MAX_IMAGE_SIDE)
     if height * width > MAX_IMAGE_PIXELS:
@@ -280,14 +296,26 @@ def _parse_kind(value: Any) -> ImageKind:
         (4, "uint8", ""),
         (4, "uint8", "alpha"),
         (4, "uint8", "partial"),
+        (3, "uint8", "background"),
+        (4, "uint8", "background"),
         (1, "float32", ""),
         (1, "float32", "nan"),
     ):
         raise FormatError("the file's header names images of a type that this inrvis lacks")
     limits = parse_range(fields) if fields.has("low") else None
-    if limits and dtype != "float32":
+    background = None
+    if fields.has("red"):
+        red, green, blue = (fields.integer(name, 0, 255) for name in _COLOUR)
+        background = red, green, blue
+    kind = ImageKind(height, width, channels, dtype, mask, limits, background)
+    # Floats may have limits, masks of colours a background, and that of the background must.
+    if (
+        (limits and dtype != "float32")
+        or (background and mask not in ("alpha", "partial", "background"))
+        or (mask == "background" and not background)
+    ):
         raise FormatError("the file's header is malformed: kinds")
-    return ImageKind(height, width, channels, dtype, mask, limits)
+    return kind
 
 
 def _parse_codec(
@@ -327,4 +355,5 @@ def _parse_pairs(fields: Fields, axes: int) -> CodecHeader:
         high=high,
         graphs={role: graphs.integer(role, 0, len(ROLES) - 1) for role in ROLES},
         tensors=parse_tensors(fields, frozenset().union(*ROLES.values())),
+        covers=bool(fields.integer("covers", 0, 1)) if fields.has("covers") else False,
     )

@@ -12,9 +12,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from inrvis.bitstream.masks import decode_mask
-from inrvis.container.images_file import StoredImages, read_images
+from inrvis.container.images_file import read_images
 from inrvis.container.images_header import CodecHeader, ImageKind, ImagesHeader
+from inrvis.decoder.covers import Masks, cover_of
 from inrvis.decoder.image_graphs import SessionSettings
 from inrvis.decoder.implicit import ImplicitPictures
 from inrvis.decoder.pairs import PairPictures, pixels_of
@@ -74,7 +74,8 @@ class Images:
         self._stored = read_images(path, data)
         self.header: ImagesHeader = self._stored.header
         self.encoded_bytes = self._stored.encoded_bytes
-        self._pictures = _pictures(self._stored, settings or SessionSettings(device))
+        self._masks = Masks(self._stored)
+        self._pictures = self._opened(settings or SessionSettings(device))
         self.device: Literal["cpu", "cuda"] = self._pictures.device
         self._tables: dict[int, CellTable] = {}
 
@@ -92,6 +93,7 @@ class Images:
     def close(self) -> None:
         """Let go of what is cached; the file itself is already closed."""
         self._pictures.close()
+        self._masks.close()
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -148,11 +150,7 @@ class Images:
             If it decodes to other symbols than were written.
         """
         kind = self.kind(image)
-        known = None
-        if kind.mask:
-            shape = (kind.mask_planes, kind.height, kind.width)
-            known = decode_mask(self._stored.masks[image], shape)
-        return self._finished(kind, self._pictures.channels(image), known)
+        return self._finished(kind, self._pictures.channels(image), self._masks.planes(image))
 
     def image(self, column: str | None = None, **values: str | float) -> NDArray[Any]:
         """Decode the image at the given values of the parameters.
@@ -252,9 +250,17 @@ class Images:
         elif kind.mask == "partial":
             clear, opaque = known
             pixels[..., 3] = np.where(opaque, 255, np.where(clear, 0, pixels[..., 3]))
-        else:
+        elif kind.mask == "nan":
             pixels[~known[0]] = np.nan
+        if kind.background is not None:
+            pixels[~cover_of(kind, known), :3] = kind.background
         return pixels
+
+    def _opened(self, settings: SessionSettings) -> PairPictures | ImplicitPictures:
+        codec = self.header.codec
+        if isinstance(codec, CodecHeader):
+            return PairPictures(self._stored, codec, self._masks, settings)
+        return ImplicitPictures(self._stored, codec, settings)
 
     def _table(self, column: int) -> CellTable:
         if column not in self._tables:
@@ -275,13 +281,6 @@ class Images:
         if not 0 <= image < self.count:
             raise UsageError(f"{self.path} has images 0 to {self.count - 1}, and no {image}")
         return image
-
-
-def _pictures(stored: StoredImages, settings: SessionSettings) -> PairPictures | ImplicitPictures:
-    codec = stored.header.codec
-    if isinstance(codec, CodecHeader):
-        return PairPictures(stored, codec, settings)
-    return ImplicitPictures(stored, codec, settings)
 
 
 def _within(parameter: Parameter, value: float) -> float:

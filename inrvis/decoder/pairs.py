@@ -24,6 +24,7 @@ from inrvis.container.images_header import (
     ImageKind,
 )
 from inrvis.decoder.codes import code_of
+from inrvis.decoder.covers import Mask, Masks, background_of, covered_blocks, padded_cover
 from inrvis.decoder.image_graphs import Array, RoleGraph, SessionSettings
 from inrvis.errors import ChecksumError, FormatError
 
@@ -97,10 +98,25 @@ def checksum(symbols: Integers, before: int = 0) -> int:
 
 @dataclass(frozen=True)
 class Side:
-    """One image of a pair on its way: its code (1, k, 1, 1) and the source of its symbols."""
+    """One image of a pair on its way.
+
+    Attributes
+    ----------
+    code : ndarray of float32, shape (1, k, 1, 1)
+        Of its parameters.
+    source : Source
+        Of its symbols.
+    cover : ndarray of bool, shape (height, width), optional
+        Pixels that networks have to give, of a codec with covers.
+    """
 
     code: Array
     source: Source
+    cover: Mask | None = None
+
+    def blocks(self, kind: ImageKind, stride: int) -> Mask | None:
+        """Blocks that have symbols; None for all of them."""
+        return None if self.cover is None else covered_blocks(kind, self.cover, stride)
 
 
 @dataclass(frozen=True)
@@ -164,32 +180,51 @@ class PairNetworks:
         small = (height // HYPER_STRIDE, width // HYPER_STRIDE)
         large = (height // LATENT_STRIDE, width // LATENT_STRIDE)
         codec = self._codec
+        z_blocks, y_blocks = (left.blocks(kind, s) for s in (HYPER_STRIDE, LATENT_STRIDE))
         z_shape = (1, 2 * codec.hyperlatents, *small)
         y_shape = (1, 2 * codec.latents, *large)
 
         prior = self._prior("prior_left", left, z_shape)
-        z_left = z_right = self._seen(self._take(left.source, prior))
+        z_left = z_right = self._seen(self._take(left.source, prior, z_blocks))
         if right is not None and need_z:
             prior = self._prior("prior_right", right, z_shape)
             feeds = {"prior": self._limited(prior), "z_left": z_left}
             prior = self._roles["context_z"](feeds, z_shape, self._pixels)
-            z_right = self._seen(self._take(right.source, prior))
+            blocks = right.blocks(kind, HYPER_STRIDE)
+            z_right = self._seen(self._take(right.source, prior, blocks))
         hypers = {"z_left": z_left, "z_right": z_right}
         parameters = self._roles["hyper_left"](hypers, y_shape, self._pixels)
-        y_left = y_right = self._take(left.source, parameters)
+        y_left = y_right = self._take(left.source, parameters, y_blocks)
         if right is not None and need_y:
             shape = (1, self._codec.features, *large)
             features = self._roles["hyper_right"](hypers, shape, self._pixels)
             feeds = {"y_left": self._seen(y_left), "features": features}
             parameters = self._roles["context_y"](feeds, y_shape, self._pixels)
-            y_right = self._take(right.source, parameters)
+            y_right = self._take(right.source, parameters, right.blocks(kind, LATENT_STRIDE))
         return Latents(y_left.astype(np.float32), y_right.astype(np.float32))
 
-    def picture(self, kind: ImageKind, latents: Latents, *, right: bool = False) -> Array:
-        """Channels (channels, height, width) of one image of a pair, nominally 0 … 1."""
+    def picture(
+        self, kind: ImageKind, latents: Latents, cover: Mask | None = None, *, right: bool = False
+    ) -> Array:
+        """Channels (channels, height, width) of one image of a pair, nominally 0 … 1.
+
+        Parameters
+        ----------
+        kind : ImageKind
+            What the image is.
+        latents : Latents
+            Of the pair.
+        cover : ndarray of bool, shape (height, width), optional
+            Pixels that networks have to give, of a codec with covers.
+        right : bool
+            Which image.
+        """
         height, width = kind.padded
         role = "synthesis_right" if right else "synthesis_left"
         feeds = {"y_left": latents.left, "y_right": latents.right}
+        if cover is not None:
+            feeds["cover"] = padded_cover(kind, cover)[None, None].astype(np.float32)
+            feeds["background"] = background_of(kind, self._codec.channels)[None, :, None, None]
         shape = (1, self._codec.channels, height, width)
         padded: Array = self._roles[role](feeds, shape, height * width)
         return padded[0, :, : kind.height, : kind.width]
@@ -198,8 +233,11 @@ class PairNetworks:
         prior = self._roles[role]({"code": side.code}, (*shape[:2], 1, 1), self._pixels)
         return np.ascontiguousarray(np.broadcast_to(prior, shape))
 
-    def _take(self, source: Source, parameters: Array) -> NDArray[np.float64]:
-        """Latents in latent units, from the means and scales that a network gives."""
+    def _take(self, source: Source, parameters: Array, blocks: Mask | None) -> NDArray[np.float64]:
+        """Latents in latent units, from the means and scales that a network gives.
+
+        They are 0 beside the ``blocks`` that have symbols.
+        """
         means, scale = np.split(parameters.astype(np.float64), 2, axis=1)
         # Wrong symbols make wild means; the checksum will tell of them, if they stay finite.
         np.clip(means, -_MOST_MEAN, _MOST_MEAN, out=means)
@@ -208,7 +246,12 @@ class PairNetworks:
             tables = np.clip(np.rint(scale), 0, NUMBER_OF_SCALES - 1).astype(np.int64)
         else:
             tables = np.searchsorted(self._edges, np.maximum(scale, LEAST_SCALE))
-        return means + source.symbols(means, tables)
+        if blocks is None:
+            return means + source.symbols(means, tables)
+        latents = np.zeros_like(means)
+        coded = np.broadcast_to(blocks, means.shape)
+        latents[coded] = means[coded] + source.symbols(means[coded], tables[coded])
+        return latents
 
     def _seen(self, latents: NDArray[np.float64]) -> Array:
         """Latents as the networks that drive the coder see them."""
@@ -238,12 +281,16 @@ class PairPictures:
         The file.
     codec : CodecHeader
         Its codec.
+    masks : Masks
+        Its masks.
     settings : SessionSettings
         How to run its networks.
     """
 
-    def __init__(self, stored: StoredImages, codec: CodecHeader, settings: SessionSettings) -> None:
-        self._stored, self._codec = stored, codec
+    def __init__(
+        self, stored: StoredImages, codec: CodecHeader, masks: Masks, settings: SessionSettings
+    ) -> None:
+        self._stored, self._codec, self._masks = stored, codec, masks
         self._networks = PairNetworks(codec, stored.graphs, dict(stored.weights), settings)
         self.device = self._networks.device
         self._cells_of = cells_of_images(stored.tables, stored.header.images)
@@ -254,7 +301,8 @@ class PairPictures:
         """Channels of an image, (channels, height, width), nominally 0 … 1."""
         left, _ = self._pairs[image]
         kind = self._stored.kind(image)
-        return self._networks.picture(kind, self.latents(image), right=image != left)
+        latents = self.latents(image)
+        return self._networks.picture(kind, latents, self._cover(image), right=image != left)
 
     def latents(self, image: int) -> Latents:
         """Latents of an image's pair; those of its partner only where it depends on them."""
@@ -281,11 +329,15 @@ class PairPictures:
         """Let go of what is cached."""
         self._recent.clear()
 
+    def _cover(self, image: int) -> Mask | None:
+        return self._masks.cover(image) if self._codec.covers else None
+
     def _side(self, image: int) -> tuple[Side, StreamSource]:
         stored = self._stored
         source = StreamSource(stored.streams[image], image, exact=self._codec.exact)
         cell = stored.tables.cells[int(self._cells_of[image])]
-        return Side(code_of(self._codec, stored.header.parameters, cell), source), source
+        code = code_of(self._codec, stored.header.parameters, cell)
+        return Side(code, source, self._cover(image)), source
 
 
 def pixels_of(kind: ImageKind, channels: Array, low: float, high: float) -> NDArray[Any]:
@@ -305,7 +357,8 @@ def pixels_of(kind: ImageKind, channels: Array, low: float, high: float) -> NDAr
         values = low + (high - low) * clamped[0].astype(np.float64)
         return np.asarray(values, dtype=np.float32)
     levels = np.rint(clamped * 255).astype(np.uint8).transpose(1, 2, 0)
-    if kind.mask == "alpha":
-        alpha = np.zeros((*levels.shape[:2], 1), dtype=np.uint8)
+    if kind.coded_channels < kind.channels:
+        # The mask makes it clear where it is; behind a mask of the background all is opaque.
+        alpha = np.full((*levels.shape[:2], 1), 255, dtype=np.uint8)
         levels = np.concatenate([levels, alpha], axis=2)
     return np.ascontiguousarray(levels)

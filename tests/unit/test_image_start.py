@@ -23,7 +23,9 @@ from inrvis.encoder.images.transform import (
 from inrvis.encoder.models.fcnr_start import INTEGER_LAYERS, tables
 from inrvis.sources.database import Cell, ImageDatabase, Parameter, StoredImage
 
-SIZE = ExactSettings(channels=8, latents=24, hyperlatents=8, features=16, analysis=16)
+SIZE = ExactSettings(
+    channels=8, latents=24, hyperlatents=8, features=16, analysis=16, covers=False
+)
 
 
 def disc(angle: float, channels: int) -> np.ndarray[Any, Any]:

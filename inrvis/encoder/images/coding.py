@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from inrvis.bitstream.latents import NUMBER_OF_SCALES, LatentEncoder, latent_reach, scales
 from inrvis.container.images_file import Pair
+from inrvis.container.images_header import HYPER_STRIDE, LATENT_STRIDE
+from inrvis.decoder.covers import covered_blocks
 from inrvis.decoder.pairs import Integers, PairNetworks, Side, checksum
 from inrvis.encoder.images.model import PairModel
 from inrvis.encoder.images.ops import TorchOps
@@ -118,23 +120,31 @@ class PairCoder:
         """Code one pair, or the left image alone."""
         left, right = pair
         latents = self._analyse(left, right if right >= 0 else left)
-        worth = self._model.worth
-        first = LatentSource(latents[0], worth)
-        second = LatentSource(latents[1], worth) if right >= 0 else None
-        self._networks.latents(
-            self._pictures.facts.kinds[left],
-            Side(self._codes(left), first),
-            Side(self._codes(right), second) if second is not None else None,
-        )
+        first, left_side = self._side(left, latents[0])
+        second, right_side = self._side(right, latents[1]) if right >= 0 else (None, None)
+        self._networks.latents(self._pictures.facts.kinds[left], left_side, right_side)
         return first, second
+
+    def _side(
+        self, image: int, latents: Sequence[NDArray[np.float64]]
+    ) -> tuple[LatentSource, Side]:
+        cover = self._pictures.whole_cover(image) if self._model.covers else None
+        if cover is not None:
+            # As the decoder asks for them.
+            kind, strides = self._pictures.facts.kinds[image], (HYPER_STRIDE, LATENT_STRIDE)
+            blocks = [covered_blocks(kind, cover, stride) for stride in strides]
+            latents = [
+                part[np.broadcast_to(own, part.shape)]
+                for part, own in zip(latents, blocks, strict=True)
+            ]
+        source = LatentSource(latents, self._model.worth)
+        return source, Side(self._codes(image), source, cover)
 
     @torch.no_grad()
     def _analyse(self, left: int, right: int) -> list[list[NDArray[np.float64]]]:
         ops = TorchOps(self._model.analysing)
-        images = [
-            torch.from_numpy(self._pictures.channels(i)[None]).to(self._device)
-            for i in (left, right)
-        ]
+        seen = self._pictures.filled if self._model.covers else self._pictures.channels
+        images = [torch.from_numpy(seen(i)[None]).to(self._device) for i in (left, right)]
         y = self._model.analyse(ops, *images)
         z = self._model.hyper_analyse(ops, *y)
         return [[part.double().cpu().numpy() for part in side] for side in zip(z, y, strict=True)]

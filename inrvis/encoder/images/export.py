@@ -98,6 +98,7 @@ def export(
         high=limits[1],
         graphs=numbers,
         tensors=tuple(headers),
+        covers=model.covers,
     )
     return ExportedPairs(header, tuple(graphs), integers)
 
@@ -115,7 +116,8 @@ def role_graph(model: PairModel, role: str) -> tuple[bytes, list[str]]:
     elif role == "context_y":
         output = model.context_y(ops, "y_left", "features")
     else:
-        output = model.synthesis(ops, "y_left", "y_right", [side])[side]
+        behind = {side: ("cover", "background")} if model.covers else None
+        output = model.synthesis(ops, "y_left", "y_right", [side], behind)[side]
     return ops.finish(output, sorted(ROLES[role] & ops.used)), ops.weights
 
 

@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from inrvis.container.images_header import HYPER_STRIDE
+from inrvis.container.images_header import HYPER_STRIDE, LATENT_STRIDE
 from inrvis.decoder.pairs import MOST_SEEN
 from inrvis.encoder.images.ops import Ops, TorchOps, Weigh
 
 Side = str
 BOTH: Sequence[Side] = ("left", "right")
+# Cover and background, as `Cutout` describes them.
+Behind = tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """Images of a codec with covers: what its analysis sees, and what its synthesis is told.
+
+    Attributes
+    ----------
+    filled : Tensor
+        Images, smooth where nothing covers them, (batch, channels, height, width).
+    cover : Tensor
+        1 for the pixels that networks have to give, 0 for others, (batch, 1, height, width).
+    background : Tensor
+        Channels of the others, (batch, channels, 1, 1).
+    """
+
+    filled: Tensor
+    cover: Tensor
+    background: Tensor
+
+    def blocks(self, stride: int) -> Tensor:
+        """1 for the blocks of ``stride`` pixels a side that have a covered one."""
+        return functional.max_pool2d(self.cover, stride)
 
 
 @dataclass(frozen=True)
@@ -26,6 +52,7 @@ class Batch:
     right: Tensor
     left_code: Tensor
     right_code: Tensor
+    cutouts: tuple[Cutout, Cutout] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +103,8 @@ class PairModel(ImageModel, ABC):
     """
 
     exact: ClassVar[bool]
+    # Whether images come with a cutout.
+    covers: bool = False
     # Bits that a squared rounding error of one latent is worth; 0 to round to the nearest.
     worth: ClassVar[float] = 0.0
     # Factor on He's initialisation.
@@ -93,8 +122,10 @@ class PairModel(ImageModel, ABC):
         """Make all weights, by one run on two tiny images."""
         image = torch.zeros(1, self.channels, HYPER_STRIDE, HYPER_STRIDE)
         code = torch.zeros(1, self.code_size, 1, 1)
+        cutout = Cutout(image, image[:, :1], image[:, :, :1, :1])
+        cutouts = (cutout, cutout) if self.covers else None
         with torch.no_grad():
-            self(Batch(image, image, code, code), generator=self._generator)
+            self(Batch(image, image, code, code, cutouts), generator=self._generator)
 
     @abstractmethod
     def analyse(self, ops: Ops, left: Any, right: Any) -> tuple[Any, Any]:
@@ -122,9 +153,14 @@ class PairModel(ImageModel, ABC):
 
     @abstractmethod
     def synthesis(
-        self, ops: Ops, y_left: Any, y_right: Any, sides: Sequence[Side]
+        self,
+        ops: Ops,
+        y_left: Any,
+        y_right: Any,
+        sides: Sequence[Side],
+        behind: Mapping[Side, Behind] | None = None,
     ) -> dict[Side, Any]:
-        """Images, nominally from 0 to 1."""
+        """Images, nominally from 0 to 1; those of a codec with covers on what is behind them."""
 
     @abstractmethod
     def means(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,28 +185,44 @@ class PairModel(ImageModel, ABC):
         self._noisy = not rounded
         ops = TorchOps(self.stored, self._generator, weigh, gain=self.gain)
         own = TorchOps(self.analysing, self._generator, gain=self.gain)
-        y = self.analyse(own, batch.left, batch.right)
+        cutouts = batch.cutouts
+        seen = (batch.left, batch.right) if cutouts is None else [c.filled for c in cutouts]
+        y = self.analyse(own, *seen)
         z = self.hyper_analyse(own, *y)
+        z_blocks, y_blocks = (
+            [None, None] if cutouts is None else [c.blocks(stride) for c in cutouts]
+            for stride in (HYPER_STRIDE, LATENT_STRIDE)
+        )
         prior = self.prior(ops, batch.left_code, "left").expand(-1, -1, *z[0].shape[2:])
-        z_left, bits = self._coded(z[0], prior, generator)
+        z_left, bits = self._coded(z[0], prior, generator, z_blocks[0])
         prior = self.prior(ops, batch.right_code, "right").expand(-1, -1, *z[1].shape[2:])
         if self.exact:
             prior = prior.clamp(-MOST_SEEN, MOST_SEEN)
         parameters = self.context_z(ops, prior, self.seen(z_left))
-        z_right, more = self._coded(z[1], parameters, generator)
+        z_right, more = self._coded(z[1], parameters, generator, z_blocks[1])
         bits = bits + more
         hyper = self.hyper(ops, self.seen(z_left), self.seen(z_right), BOTH)
-        y_left, more = self._coded(y[0], hyper["left"], generator)
+        y_left, more = self._coded(y[0], hyper["left"], generator, y_blocks[0])
         bits = bits + more
         parameters = self.context_y(ops, self.seen(y_left), hyper["right"])
-        y_right, more = self._coded(y[1], parameters, generator)
-        images = self.synthesis(ops, y_left, y_right, BOTH)
+        y_right, more = self._coded(y[1], parameters, generator, y_blocks[1])
+        behind = None
+        if cutouts is not None:
+            behind = {s: (c.cover, c.background) for s, c in zip(BOTH, cutouts, strict=True)}
+        images = self.synthesis(ops, y_left, y_right, BOTH, behind)
         return Outcome(bits + more, images["left"], images["right"])
 
     def _coded(
-        self, latents: Tensor, parameters: Tensor, generator: torch.Generator | None
+        self,
+        latents: Tensor,
+        parameters: Tensor,
+        generator: torch.Generator | None,
+        blocks: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Latents as decoding gives them, with a straight-through gradient, and their bits."""
+        """Latents as decoding gives them, with a straight-through gradient, and their bits.
+
+        They are 0, and cost nothing, beside the ``blocks`` that have symbols.
+        """
         mean, scale = self.means(parameters)
         distance = latents - mean
         nearest = torch.round(distance)
@@ -180,7 +232,10 @@ class PairModel(ImageModel, ABC):
             coded = distance + noise
         else:
             coded = nearest
-        return rounded, laplace_bits(coded, scale).sum()
+        bits = laplace_bits(coded, scale)
+        if blocks is None:
+            return rounded, bits.sum()
+        return rounded * blocks, (bits * blocks).sum()
 
 
 def laplace_bits(distance: Tensor, scale: Tensor) -> Tensor:

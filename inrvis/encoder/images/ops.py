@@ -73,6 +73,10 @@ class Ops(ABC):
         """Product of elements, broadcast."""
 
     @abstractmethod
+    def sigmoid(self, x: Any) -> Any:
+        """Logistic function."""
+
+    @abstractmethod
     def swish(self, x: Any) -> Any:
         """Product with the own sigmoid, also called SiLU."""
 
@@ -207,6 +211,10 @@ class TorchOps(Ops):
         return x * y
 
     @override
+    def sigmoid(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x)
+
+    @override
     def swish(self, x: Tensor) -> Tensor:
         return functional.silu(x)
 
@@ -339,8 +347,12 @@ class OnnxOps(Ops):
         return self._node("Mul", [x, y])
 
     @override
+    def sigmoid(self, x: str) -> str:
+        return self._node("Sigmoid", [x])
+
+    @override
     def swish(self, x: str) -> str:
-        return self.multiply(x, self._node("Sigmoid", [x]))
+        return self.multiply(x, self.sigmoid(x))
 
     @override
     def concat(self, parts: Sequence[str]) -> str:

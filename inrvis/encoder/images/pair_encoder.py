@@ -13,15 +13,18 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from inrvis.bitstream.masks import encode_mask
 from inrvis.container.images_header import CodecHeader
 from inrvis.decoder.codes import code_of
 from inrvis.decoder.image_graphs import SessionSettings
 from inrvis.decoder.pairs import Side, StreamSource
+from inrvis.encoder.images.backgrounds import cut_out
 from inrvis.encoder.images.base import DatabaseEncoder, Encoded, normalisation
-from inrvis.encoder.images.coding import Coded, LatentSource, PairCoder
+from inrvis.encoder.images.coding import Coded, PairCoder
 from inrvis.encoder.images.export import ExportedPairs, export
 from inrvis.encoder.images.model import PairModel
 from inrvis.encoder.images.pairing import groups_of, pairs_of
+from inrvis.encoder.images.pictures import Pictures
 from inrvis.encoder.images.settings import (
     EXACT_SIZES,
     ExactSettings,
@@ -74,9 +77,15 @@ class PairEncoder(DatabaseEncoder):
         report: Report | None = None,
     ) -> None:
         super().__init__(database, training, device=device, seed=seed, report=report)
+        self._covers = False
+        if not isinstance(codec, PaperSettings):
+            wanted = None if codec is None else codec.covers
+            if (facts := cut_out(database, self.pictures.facts, wanted=wanted)) is not None:
+                self.pictures, self._covers = Pictures(database, facts), True
         # The size may still be chosen.
         self._fixed = codec is not None
-        self._codec: PaperSettings | ExactSettings = codec or suitable_size(self.total_pixels)
+        self._codec: PaperSettings | ExactSettings
+        self.use(codec or suitable_size(self.total_pixels))
         groups = groups_of(database)
         self.pairs = pairs_of(groups, training.pairing)
         subset = [g.every(training.every_view) for g in groups[:: training.every_time]]
@@ -86,6 +95,8 @@ class PairEncoder(DatabaseEncoder):
 
     def use(self, codec: PaperSettings | ExactSettings) -> None:
         """Take another codec from here on."""
+        if isinstance(codec, ExactSettings):
+            codec = replace(codec, covers=self._covers)
         self._codec = codec
 
     def stored_weights(self, settings: ExactSettings) -> int:
@@ -99,7 +110,7 @@ class PairEncoder(DatabaseEncoder):
     @cached_property
     def _tiles(self) -> torch.Tensor:
         generator = torch.Generator().manual_seed(self.seed)
-        return tile_samples(self.pictures, self._training_pairs, generator)
+        return tile_samples(self.pictures, self._training_pairs, generator, covers=self._covers)
 
     def make_model(self) -> PairModel:
         """Return an untrained model, on its device."""
@@ -184,18 +195,23 @@ class PairEncoder(DatabaseEncoder):
         start = time.perf_counter()
         first, second = coder.code(pair)
         kind = self.pictures.facts.kinds[pair[0]]
-        sides = [Side(self.codes(pair[0], model.exact), self._again(first, model))]
-        if second is not None:
-            sides.append(Side(self.codes(pair[1], model.exact), self._again(second, model)))
+        sides = [
+            Side(
+                self.codes(image, model.exact),
+                StreamSource(source.record(), image, exact=model.exact),
+                self.pictures.whole_cover(image) if self._covers else None,
+            )
+            for image, source in zip(pair, (first, second), strict=True)
+            if source is not None
+        ]
         latents = networks.latents(kind, sides[0], sides[1] if second is not None else None)
-        networks.picture(kind, latents)
-        networks.picture(kind, latents, right=True)
+        networks.picture(kind, latents, sides[0].cover)
+        networks.picture(kind, latents, sides[-1].cover, right=True)
+        for image in set(pair) - {-1}:
+            if (mask := self.pictures.mask(image)) is not None:
+                encode_mask(mask)
         # Comparing with the originals takes about as long again.
         return 2 * (time.perf_counter() - start) * len(self.pairs)
-
-    @staticmethod
-    def _again(source: LatentSource, model: PairModel) -> StreamSource:
-        return StreamSource(source.record(), 0, exact=model.exact)
 
     def export(self, trainer: PairTrainer) -> ExportedPairs:
         """Graphs and weights of what was trained."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,8 @@ from inrvis.container.images_header import (
     MAX_IMAGE_SIDE,
     ImageKind,
 )
+from inrvis.decoder.covers import background_of, cover_of, padded_cover
+from inrvis.encoder.images.filling import filled, inner
 from inrvis.errors import SourceError
 from inrvis.sources.database import ImageDatabase
 
@@ -102,7 +105,7 @@ class Pictures:
 
     def __init__(self, database: ImageDatabase, facts: Facts) -> None:
         self._database, self.facts = database, facts
-        self._cache: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, int], NDArray[Any]] = OrderedDict()
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -110,29 +113,51 @@ class Pictures:
 
     def pixels(self, image: int) -> NDArray[Any]:
         """Pixels as the source has them."""
-        if image in self._cache:
-            self._cache.move_to_end(image)
-            return self._cache[image]
-        pixels = self._database.images[image].load()
-        self._cache[image] = pixels
-        self._bytes += pixels.nbytes
+        return self._kept("pixels", image, self._database.images[image].load)
+
+    def _kept(self, what: str, image: int, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        key = what, image
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        values = self._cache[key] = make()
+        self._bytes += values.nbytes
         while self._bytes > _CACHE_BYTES and len(self._cache) > 1:
             self._bytes -= self._cache.popitem(last=False)[1].nbytes
-        return pixels
+        return values
 
     def mask(self, image: int) -> NDArray[np.bool_] | None:
         """Opaque pixels, or numbers, shape (1, height, width); None if it has no mask.
 
         Where an alpha lies between, clear pixels and opaque ones, shape (2, height, width).
         """
-        kind = self.facts.kinds[image].mask
-        if not kind:
+        kind = self.facts.kinds[image]
+        if not kind.mask:
             return None
         pixels = self.pixels(image)
-        if kind == "partial":
+        if kind.mask == "partial":
             return np.asarray(pixels[..., 3] == np.array([0, 255])[:, None, None])
-        known = pixels[..., 3] == 255 if kind == "alpha" else ~np.isnan(pixels)
+        if kind.mask == "background":
+            known = (pixels[..., :3] != np.array(kind.background)).any(axis=2)
+        elif kind.mask == "alpha":
+            known = pixels[..., 3] == 255
+        else:
+            known = ~np.isnan(pixels)
         return np.asarray(known[None])
+
+    def whole_cover(self, image: int) -> NDArray[np.bool_]:
+        """Pixels that networks have to give, (height, width): all that no mask restores."""
+        kind = self.facts.kinds[image]
+        return self._kept("cover", image, lambda: cover_of(kind, self.mask(image)))
+
+    def cover(self, image: int, window: tuple[slice, slice] | None = None) -> NDArray[np.bool_]:
+        """`whole_cover` of a part, or as large as `channels`; nothing covers what that adds."""
+        cover = self.whole_cover(image)
+        return padded_cover(self.facts.kinds[image], cover) if window is None else cover[window]
+
+    def background(self, image: int) -> NDArray[np.float32]:
+        """Channels of what a mask restores, from 0 to 1, shape (channels,)."""
+        return background_of(self.facts.kinds[image], self.facts.channels)
 
     def covered(self, image: int) -> NDArray[np.bool_] | None:
         """Pixels that its mask does not leave empty, (1, height, width); None without a mask."""
@@ -156,8 +181,31 @@ class Pictures:
         stride : int
             What the size becomes a multiple of.
         """
+        return self._channels(image, self.pixels(image), window, stride)
+
+    def filled(self, image: int, window: tuple[slice, slice] | None = None) -> NDArray[np.float32]:
+        """Channels as `channels` gives them, smooth where nothing covers them.
+
+        Networks that need not give the background would waste bits on its rim. Pixels of the rim
+        are left out, too, where they may be mixed with it.
+        """
+
+        def found() -> NDArray[Any]:
+            kind, pixels = self.facts.kinds[image], self.pixels(image)
+            cover = self.whole_cover(image)
+            known = inner(cover) if kind.mask == "background" else cover
+            return filled(pixels, known)
+
+        return self._channels(image, self._kept("filled", image, found), window, HYPER_STRIDE)
+
+    def _channels(
+        self,
+        image: int,
+        pixels: NDArray[Any],
+        window: tuple[slice, slice] | None,
+        stride: int,
+    ) -> NDArray[np.float32]:
         kind, facts = self.facts.kinds[image], self.facts
-        pixels = self.pixels(image)
         if window is not None:
             pixels = pixels[window]
         if kind.dtype == "float32":

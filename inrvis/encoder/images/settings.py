@@ -72,6 +72,9 @@ class ExactSettings:
     attention : bool
         Whether the synthesis sees the other image of the pair through a joint context transfer,
         at an eighth of the resolution.
+    covers : bool, optional
+        Whether masks tell what the networks need not give: no symbols are stored for it, and the
+        rim before it is mixed with it. Without a choice, where that seems to be smaller.
     """
 
     channels: int = 48
@@ -80,6 +83,7 @@ class ExactSettings:
     features: int = 32
     analysis: int = 64
     attention: bool = False
+    covers: bool | None = None
 
     name = "fcnr-exact"
 

@@ -14,6 +14,7 @@ from inrvis.encoder.images.pictures import Pictures
 
 _SAMPLES = 4
 _QUALITIES = tuple(range(10, 100, 6))
+_MIDDLING = 50
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ def stills(pictures: Pictures, psnr_db: float) -> Stills:
             first = middle + 1
     size, quality = _measure(arrays, name, _QUALITIES[first])
     return Stills(name, _extrapolate(size, arrays, pictures), quality)
+
+
+def still_bytes(arrays: list[NDArray[np.uint8]]) -> int:
+    """Bytes of images with colours as stills of a middling quality."""
+    return sum(len(_still(array, _format(), _MIDDLING)) for array in arrays)
 
 
 def _extrapolate(size: int, arrays: list[NDArray[Any]], pictures: Pictures) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from inrvis.container.images_file import Pair
-from inrvis.encoder.images.model import Batch, PairModel
+from inrvis.encoder.images.model import Batch, Cutout, PairModel
 from inrvis.encoder.images.ops import Weigh
 from inrvis.encoder.images.pictures import Pictures
 from inrvis.encoder.images.settings import ImageTraining
@@ -24,7 +24,10 @@ from inrvis.encoder.training import Report
 # Step of weights that are to stay what they are, relative to their root mean square.
 _FINE_STEP = 1 / 64
 _SCALES = tuple(2.0**k for k in np.arange(-3, 3.5, 0.5))
+# Windows that may be looked at for one with anything in it.
+_MOST_TRIES = 8
 Codes = Callable[[int], NDArray[np.float32]]
+Window = tuple[slice, slice] | None
 
 
 class PairTrainer(ImageTrainer):
@@ -69,6 +72,8 @@ class PairTrainer(ImageTrainer):
         for left, right in pairs:
             size = pictures.facts.kinds[left].padded
             self._buckets[size].append((left, right if right >= 0 else left))
+        # Windows that were taken, of those that were tried: what there is to a pixel on the whole.
+        self._taken = self._tried = 0
         self._flat = [(size, pair) for size, own in self._buckets.items() for pair in own]
 
     @property
@@ -87,7 +92,8 @@ class PairTrainer(ImageTrainer):
         outcome = self.model(batch, weigh, self._generator)
         pixels = 2 * batch.left.shape[0] * batch.left.shape[2] * batch.left.shape[3]
         errors = (outcome.left - batch.left).square() + (outcome.right - batch.right).square()
-        return outcome.bits / pixels, errors.mean() / 2 * 255**2
+        share = self._taken / max(self._tried, 1)
+        return outcome.bits * share / pixels, errors.mean() * share / 2 * 255**2
 
     def draw(self) -> Batch:
         """Random pairs of one size, cut at the same random places."""
@@ -96,16 +102,46 @@ class PairTrainer(ImageTrainer):
         others = self._buckets[size]
         picks = torch.randint(len(others), (settings.batch - 1,), generator=generator)
         chosen = [first, *(others[int(i)] for i in picks)]
-        images: tuple[list[Any], list[Any]] = ([], [])
+        sides: tuple[list[tuple[int, Window]], list[tuple[int, Window]]] = ([], [])
         for pair in chosen:
-            top, left = torch.rand(2, generator=generator).tolist()
-            window = self._pictures.window(pair[0], settings.crop, top, left)
-            for side, image in zip(images, pair, strict=True):
-                side.append(self._pictures.channels(image, window))
+            window = self._window(pair)
+            for side, image in zip(sides, pair, strict=True):
+                side.append((image, window))
         codes = [np.concatenate([self._codes(pair[i]) for pair in chosen]) for i in (0, 1)]
-        tensors = [torch.from_numpy(np.stack(side)) for side in images]
-        tensors += [torch.from_numpy(code) for code in codes]
-        return Batch(*(t.to(self.device) for t in tensors))
+        images = [self._stacked(self._pictures.channels, side) for side in sides]
+        cutouts = None
+        if self.model.covers:
+            cutouts = self._cutout(sides[0]), self._cutout(sides[1])
+        tensors = [torch.from_numpy(code).to(self.device) for code in codes]
+        return Batch(images[0], images[1], tensors[0], tensors[1], cutouts)
+
+    def _window(self, pair: Pair) -> Window:
+        """A random place; of a codec with covers, one that has a covered pixel if it is found."""
+        pictures, crop = self._pictures, self._settings.crop
+        for _ in range(_MOST_TRIES):
+            top, left = torch.rand(2, generator=self._generator).tolist()
+            window = pictures.window(pair[0], crop, top, left)
+            self._tried += 1
+            if window is None or not self.model.covers:
+                break
+            if any(pictures.cover(image)[window].any() for image in pair):
+                break
+        self._taken += 1
+        return window
+
+    def _cutout(self, side: Sequence[tuple[int, Window]]) -> Cutout:
+        pictures = self._pictures
+        filled = self._stacked(pictures.filled, side)
+        covers = self._stacked(lambda image, window: pictures.cover(image, window)[None], side)
+        behind = self._stacked(lambda image, _: pictures.background(image)[:, None, None], side)
+        return Cutout(filled, covers.float(), behind)
+
+    def _stacked(
+        self,
+        part: Callable[[int, Window], NDArray[Any]],
+        side: Sequence[tuple[int, Window]],
+    ) -> Tensor:
+        return torch.from_numpy(np.stack([part(*place) for place in side])).to(self.device)
 
     def float_tensors(self) -> dict[str, Tensor]:
         """Stored tensors of networks on floats; those of integer networks are rounded as such."""

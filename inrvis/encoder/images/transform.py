@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -79,8 +81,12 @@ def best_step(trade_off: float) -> float:
     return math.sqrt(WORTH_OF_A_STEP / trade_off) / 255
 
 
-def tile_samples(pictures: Pictures, pairs: Sequence[Pair], generator: torch.Generator) -> Tensor:
+def tile_samples(
+    pictures: Pictures, pairs: Sequence[Pair], generator: torch.Generator, *, covers: bool
+) -> Tensor:
     """Tiles at the same random places of left and right images.
+
+    With ``covers``, they are of filled images, and something covers a tile of one of both.
 
     Returns
     -------
@@ -91,15 +97,25 @@ def tile_samples(pictures: Pictures, pairs: Sequence[Pair], generator: torch.Gen
     wanted = -(-_TILES // len(order))
     found = []
     for left, right in (pairs[i] for i in order):
-        both = torch.stack([_tiles(pictures, i) for i in (left, right if right >= 0 else left)])
+        sides = (left, right if right >= 0 else left)
+        seen = pictures.filled if covers else pictures.channels
+        both = torch.stack([_tiles(seen(i)) for i in sides])
+        if covers:
+            cover = torch.stack([_tiles(pictures.cover(i)[None]) for i in sides])
+            covered = cover.flatten(2).any(dim=2).any(dim=0)
+            # What is all background has no symbols.
+            both = both[:, covered] if covered.any() else both
         chosen = torch.randperm(both.shape[1], generator=generator)[:wanted]
         found.append(both[:, chosen].clone())
     return torch.cat(found, dim=1)
 
 
-def _tiles(pictures: Pictures, image: int) -> Tensor:
-    pixels = torch.from_numpy(pictures.channels(image))
-    tiles = pixels.unfold(1, HYPER_STRIDE, HYPER_STRIDE).unfold(2, HYPER_STRIDE, HYPER_STRIDE)
+def _tiles(pixels: NDArray[Any]) -> Tensor:
+    tiles = (
+        torch.from_numpy(pixels)
+        .unfold(1, HYPER_STRIDE, HYPER_STRIDE)
+        .unfold(2, HYPER_STRIDE, HYPER_STRIDE)
+    )
     return tiles.flatten(1, 2).transpose(0, 1)
 
 

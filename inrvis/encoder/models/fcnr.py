@@ -10,7 +10,7 @@ from torch import Tensor
 
 from inrvis.decoder.pairs import LEAST_SCALE
 from inrvis.encoder.images.bounds import bounded
-from inrvis.encoder.images.model import BOTH, PairModel, Side
+from inrvis.encoder.images.model import BOTH, Behind, PairModel, Side
 from inrvis.encoder.images.ops import Ops
 from inrvis.encoder.images.settings import PaperSettings
 
@@ -186,7 +186,12 @@ class PaperModel(PairModel):
         return ops.conv(both, "cy3", 2 * self.latents)
 
     def synthesis(
-        self, ops: Ops, y_left: Any, y_right: Any, sides: Sequence[Side]
+        self,
+        ops: Ops,
+        y_left: Any,
+        y_right: Any,
+        sides: Sequence[Side],
+        behind: Mapping[Side, Behind] | None = None,  # noqa: ARG002
     ) -> dict[Side, Any]:
         """D, equation 12; no activation at the end."""
         x = {"left": y_left, "right": y_right}

@@ -8,7 +8,7 @@ Beside analysis and synthesis lies a linear transform of blocks, which the codec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from inrvis.bitstream.latents import NUMBER_OF_SCALES
 from inrvis.container.images_header import HYPER_STRIDE, LATENT_STRIDE
 from inrvis.decoder.pairs import MEAN_UNIT, MOST_SEEN
 from inrvis.encoder.images.bounds import bounded
-from inrvis.encoder.images.model import PairModel, Side
+from inrvis.encoder.images.model import Behind, PairModel, Side
 from inrvis.encoder.images.ops import Ops
 from inrvis.encoder.images.settings import ExactSettings
 from inrvis.encoder.images.transform import WORTH_OF_A_STEP, Transform, local_means, local_octaves
@@ -31,10 +31,13 @@ from inrvis.encoder.models.fcnr_start import (
     OCTAVES_TO_FIRST,
     TABLES_PER_OCTAVE,
     start_from,
+    start_rim,
 )
 
 # Residual branches start small, so that what passes by them keeps its size.
 _FIRST_RESIDUAL = 0.1
+# Hidden channels that see the rim of what is covered.
+_RIM_FEATURES = 12
 
 
 class ExactModel(PairModel):
@@ -63,6 +66,7 @@ class ExactModel(PairModel):
         self._settings = settings
         self.latents, self.hyperlatents = settings.latents, settings.hyperlatents
         self.features = settings.features
+        self.covers = bool(settings.covers)
         self.make_weights()
 
     def make_weights(self) -> None:
@@ -73,6 +77,8 @@ class ExactModel(PairModel):
                 for name in weights:
                     if name.endswith("_residual_w"):
                         weights[name] *= _FIRST_RESIDUAL
+            if self.covers:
+                start_rim(self.stored)
         self.integer_names = frozenset(n for n in self.stored if not n.startswith("d"))
 
     def pace(self, name: str) -> float:
@@ -80,6 +86,8 @@ class ExactModel(PairModel):
         layer, _, kind = name.rpartition("_")
         if layer in ("es", "as", "ds"):
             return 0.1
+        if layer in ("dm0", "dm1", "dm2"):
+            return 3.0
         return 10.0 if layer in HEADS and kind == "b" else 1.0
 
     def start_from(self, transform: Transform) -> None:
@@ -148,19 +156,24 @@ class ExactModel(PairModel):
         return ops.integer_conv(hidden, "cy_2", 2 * self.latents, 1, signed=True)
 
     def synthesis(
-        self, ops: Ops, y_left: Any, y_right: Any, sides: Sequence[Side]
+        self,
+        ops: Ops,
+        y_left: Any,
+        y_right: Any,
+        sides: Sequence[Side],
+        behind: Mapping[Side, Behind] | None = None,
     ) -> dict[Side, Any]:
         """Residual blocks at an eighth, then sub-pixel convolutions."""
-        n = self._settings.channels
         both = {"left": y_left, "right": y_right}
-        if not self._settings.attention:
-            return {
-                side: self._synthesis(ops, both[side], self._lift(ops, both[side]))
-                for side in sides
-            }
-        lifted = {side: self._lift(ops, y) for side, y in both.items()}
-        joined = joint_context(ops, lifted, "dj", n, sides)
-        return {side: self._synthesis(ops, both[side], joined[side]) for side in sides}
+        if self._settings.attention:
+            lifted = {side: self._lift(ops, y) for side, y in both.items()}
+            lifted = joint_context(ops, lifted, "dj", self._settings.channels, sides)
+        else:
+            lifted = {side: self._lift(ops, both[side]) for side in sides}
+        images = {side: self._synthesis(ops, both[side], lifted[side]) for side in sides}
+        if behind is None:
+            return images
+        return {side: self._composed(ops, images[side], *behind[side]) for side in sides}
 
     def _lift(self, ops: Ops, y: Any) -> Any:
         return ops.leaky(ops.conv(ops.scale(y, 0.25), "d0", self._settings.channels))
@@ -175,6 +188,15 @@ class ExactModel(PairModel):
         x = _residual(ops, x, "d3", n // 2)
         x = ops.leaky(ops.depth_to_space(ops.conv(x, "d4", n)))
         return ops.add(blocks, ops.depth_to_space(ops.conv(x, "d5", 4 * self.channels)))
+
+    def _composed(self, ops: Ops, image: Any, cover: Any, background: Any) -> Any:
+        """``image`` before its background: pixels of the rim are mixed, by the rim's shape."""
+        x = ops.leaky(ops.conv(cover, "dm0", _RIM_FEATURES, 5, stride=2))
+        x = ops.leaky(ops.conv(x, "dm1", _RIM_FEATURES))
+        opacity = ops.sigmoid(ops.depth_to_space(ops.conv(x, "dm2", 4)))
+        opacity = ops.multiply(opacity, cover)
+        front = ops.add(image, ops.scale(background, -1.0))
+        return ops.add(background, ops.multiply(opacity, front))
 
     def means(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Means in sixteenths and numbers of tables."""

@@ -16,6 +16,9 @@ HEADS = ("prior_1", "cz_2", "hl", "cy_2")
 INTEGER_LAYERS = (*HEADS, "cz_0", "cz_1", "h0", "h1", "h2", "cy_0", "cy_1")
 # Weights of the transform are of the order of one in these units, as Adam likes them.
 BACK_UNIT = 1 / 64
+# Logits of opacity: a half where a straight rim leaves six of nine pixels covered.
+_RIM_SLOPE, _RIM_OFFSET = 15.0, -10.0
+_LITTLE = 0.1
 # From blocks to pixels.
 DOUBLINGS = 3
 # Tables count octaves of t / (1 - t) = w / 2**16, of which the first has w = 2**3.
@@ -60,6 +63,21 @@ def start_from(
         # Weights that all are 0 would all at once be rounded to something else.
         little = (torch.rand(weight.shape, generator=generator) - 0.5) * 2.0**-WEIGHT_BITS
         weight += torch.where(weight == 0, little, 0)
+
+
+@torch.no_grad()
+def start_rim(stored: nn.ParameterDict) -> None:
+    """Let the opacity of a pixel follow how many of the nine around it are covered."""
+    for name in ("dm0", "dm1", "dm2"):
+        stored[f"{name}_w"] *= _LITTLE
+    for pixel in range(4):
+        y, x = divmod(pixel, 2)
+        stored["dm0_w"][pixel, 0] = 0
+        stored["dm0_w"][pixel, 0, 1 + y : 4 + y, 1 + x : 4 + x] = 1 / 9
+        stored["dm1_w"][pixel] = 0
+        stored["dm1_w"][pixel, pixel, 1, 1] = 1
+        stored["dm2_w"][pixel, pixel, 1, 1] += _RIM_SLOPE
+    stored["dm2_b"] += _RIM_OFFSET
 
 
 def tables(scales: Tensor) -> Tensor:
