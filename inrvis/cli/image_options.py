@@ -36,6 +36,13 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--size", choices=("auto", "small", "medium", "large"), default="auto", help="of exact"
     )
+    group.add_argument(
+        "--covers",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="of exact: leave backgrounds to masks, so that networks give only what covers them; "
+        "auto does so where it is smaller",
+    )
     group.add_argument("--channels", type=int, metavar="N", help="of the paper's networks, 192")
     group.add_argument("--latents", type=int, metavar="M", help="of the paper's networks, 48")
     group.add_argument(
@@ -106,8 +113,10 @@ def run_images(arguments: argparse.Namespace) -> int:
 
 
 def _codec(arguments: argparse.Namespace) -> Any:
-    from inrvis.encoder.images.settings import EXACT_SIZES, PaperSettings
+    from inrvis.encoder.images.settings import PaperSettings
 
+    if arguments.codec != "exact" and arguments.covers != "auto":
+        raise UsageError(f"the codec {arguments.codec} has no --covers; leave it out")
     if arguments.codec in ("e-nerv", "hnerv"):
         return _network(arguments)
     quality = (arguments.ratio, arguments.bpv, arguments.psnr, arguments.max_error)
@@ -118,10 +127,19 @@ def _codec(arguments: argparse.Namespace) -> Any:
         )
     _refuse(arguments, ("foreground", "embedding"))
     if arguments.codec == "exact":
-        return None if arguments.size == "auto" else EXACT_SIZES[arguments.size]
+        return _exact(arguments)
     settings = PaperSettings.named(arguments.codec)
     given = {"channels": arguments.channels, "latents": arguments.latents}
     return replace(settings, **{k: v for k, v in given.items() if v is not None})
+
+
+def _exact(arguments: argparse.Namespace) -> Any:
+    from inrvis.encoder.images.settings import EXACT_SIZES, ExactSettings
+
+    auto = arguments.size == "auto"
+    codec = ExactSettings(channels=0) if auto else EXACT_SIZES[arguments.size]
+    covers = {"auto": None, "on": True, "off": False}[arguments.covers]
+    return replace(codec, covers=covers)
 
 
 def _network(arguments: argparse.Namespace) -> Any:

@@ -23,9 +23,7 @@ from inrvis.encoder.images.transform import (
 from inrvis.encoder.models.fcnr_start import INTEGER_LAYERS, tables
 from inrvis.sources.database import Cell, ImageDatabase, Parameter, StoredImage
 
-SIZE = ExactSettings(
-    channels=8, latents=24, hyperlatents=8, features=16, analysis=16, covers=False
-)
+SIZE = ExactSettings(channels=8, latents=24, hyperlatents=8, features=16, analysis=16, covers=False)
 
 
 def disc(angle: float, channels: int) -> np.ndarray[Any, Any]:
@@ -93,7 +91,9 @@ def test_the_step_is_where_a_bit_is_worth_its_error() -> None:
 
 def test_the_basis_is_orthonormal_and_its_latents_are_sorted() -> None:
     encoder = encoder_of()
-    tiles = tile_samples(encoder.pictures, encoder.pairs, torch.Generator().manual_seed(0))
+    tiles = tile_samples(
+        encoder.pictures, encoder.pairs, torch.Generator().manual_seed(0), covers=False
+    )
     transform = find_transform(tiles, 24, 8, 0.01)
     np.testing.assert_allclose(transform.basis @ transform.basis.T, np.eye(24), atol=1e-5)
     # The background is white.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +18,8 @@ from inrvis.sources.database import ImageDatabase
 Colour = tuple[int, int, int]
 # Part of an image that must have the colour of a background.
 _LEAST_PART = 0.02
-# Images on which masks are tried.
-_SAMPLES = 6
+# Images on which masks are tried, and those that are asked for the colour.
+_SAMPLES, _MOST_VOTES = 6, 48
 
 
 def cut_out(database: ImageDatabase, facts: Facts, *, wanted: bool | None) -> Facts | None:
@@ -43,19 +43,17 @@ def cut_out(database: ImageDatabase, facts: Facts, *, wanted: bool | None) -> Fa
     kinds = list(facts.kinds)
     places = database.first_places()
     for column in range(len(database.columns)):
-        numbers = [i for i in range(len(kinds)) if places[i][1] == column]
-        own = [i for i in numbers if kinds[i].dtype == "uint8"]
-        colour = _commonest(pictures, own)
+        own = [i for i, k in enumerate(kinds) if k.dtype == "uint8" and places[i][1] == column]
+        colour = _commonest(pictures, _spread(own, _MOST_VOTES))
+        changed = {i: _behind(pictures.pixels(i), kinds[i], colour) for i in _spread(own, _SAMPLES)}
+        if wanted is None and not _pays(database, facts, changed):
+            colour = None
         for image in own:
             kinds[image] = _behind(pictures.pixels(image), kinds[image], colour)
-    found = replace(facts, kinds=tuple(kinds))
-    found = replace(found, channels=max(k.coded_channels for k in kinds))
     if not any(kind.is_cut_out for kind in kinds):
         return None
-    added = [i for i, kind in enumerate(kinds) if kind.mask == "background"]
-    if added and wanted is None and not _pays(Pictures(database, found), added):
-        return None
-    return found
+    channels = max(kind.coded_channels for kind in kinds)
+    return replace(facts, kinds=tuple(kinds), channels=channels)
 
 
 def _behind(pixels: NDArray[np.uint8], kind: ImageKind, colour: Colour | None) -> ImageKind:
@@ -66,21 +64,23 @@ def _behind(pixels: NDArray[np.uint8], kind: ImageKind, colour: Colour | None) -
         if len(clear) and (clear == clear[0]).all():
             return replace(kind, background=_colour(clear[0]))
         return kind
-    if (alpha is not None and not kind.mask) or colour is None:
+    if colour is None or (alpha is not None and not kind.mask):
         return kind
-    part = (pixels[..., :3] == np.array(colour, dtype=np.uint8)).all(axis=2).mean()
-    if part < _LEAST_PART:
+    if (_some(pixels) == colour).all(axis=1).mean() < _LEAST_PART:
         return kind
     return replace(kind, mask="background", background=colour)
+
+
+def _some(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colours of every fourth pixel of every fourth row."""
+    return pixels[::4, ::4, :3].reshape(-1, 3)
 
 
 def _commonest(pictures: Pictures, numbers: Sequence[int]) -> Colour | None:
     """The colour that is the commonest one in most images."""
     votes: Counter[Colour] = Counter()
     for image in numbers:
-        # Every fourth pixel of every fourth row tells.
-        some = pictures.pixels(image)[::4, ::4, :3].reshape(-1, 3)
-        colours, counts = np.unique(some, axis=0, return_counts=True)
+        colours, counts = np.unique(_some(pictures.pixels(image)), axis=0, return_counts=True)
         votes[_colour(colours[counts.argmax()])] += 1
     return votes.most_common(1)[0][0] if votes else None
 
@@ -90,13 +90,18 @@ def _colour(values: NDArray[np.uint8]) -> Colour:
     return red, green, blue
 
 
-def _pays(pictures: Pictures, numbers: Sequence[int]) -> bool:
+def _spread(numbers: Sequence[int], most: int) -> list[int]:
+    """At most so many of ``numbers``, evenly."""
+    places = np.linspace(0, len(numbers) - 1, min(most, len(numbers)))
+    return [numbers[i] for i in np.unique(places.round().astype(int))]
+
+
+def _pays(database: ImageDatabase, facts: Facts, changed: Mapping[int, ImageKind]) -> bool:
     """Whether masks and stills without a background are smaller than stills."""
-    places = np.unique(np.linspace(0, len(numbers) - 1, _SAMPLES).round().astype(int))
-    chosen = [numbers[i] for i in places]
+    kinds = tuple(changed.get(i, kind) for i, kind in enumerate(facts.kinds))
+    pictures = Pictures(database, replace(facts, kinds=kinds))
+    chosen = [i for i, kind in changed.items() if kind.mask == "background"]
     plain = still_bytes([pictures.pixels(i)[..., :3] for i in chosen])
-    smooth = [
-        np.rint(pictures.filled(i)[:3] * 255).astype(np.uint8).transpose(1, 2, 0) for i in chosen
-    ]
+    smooth = still_bytes([pictures.filled_pixels(i)[..., :3] for i in chosen])
     masks = [pictures.mask(i) for i in chosen]
-    return still_bytes(smooth) + sum(len(encode_mask(m)) for m in masks if m is not None) < plain
+    return smooth + sum(len(encode_mask(m)) for m in masks if m is not None) < plain

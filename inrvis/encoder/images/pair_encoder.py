@@ -83,9 +83,9 @@ class PairEncoder(DatabaseEncoder):
             if (facts := cut_out(database, self.pictures.facts, wanted=wanted)) is not None:
                 self.pictures, self._covers = Pictures(database, facts), True
         # The size may still be chosen.
-        self._fixed = codec is not None
+        self._fixed = codec is not None and codec.channels > 0
         self._codec: PaperSettings | ExactSettings
-        self.use(codec or suitable_size(self.total_pixels))
+        self.use(codec if codec and self._fixed else suitable_size(self.total_pixels))
         groups = groups_of(database)
         self.pairs = pairs_of(groups, training.pairing)
         subset = [g.every(training.every_view) for g in groups[:: training.every_time]]

@@ -183,20 +183,23 @@ class Pictures:
         """
         return self._channels(image, self.pixels(image), window, stride)
 
-    def filled(self, image: int, window: tuple[slice, slice] | None = None) -> NDArray[np.float32]:
-        """Channels as `channels` gives them, smooth where nothing covers them.
+    def filled_pixels(self, image: int) -> NDArray[Any]:
+        """Pixels, smooth where nothing covers them.
 
         Networks that need not give the background would waste bits on its rim. Pixels of the rim
-        are left out, too, where they may be mixed with it.
+        are replaced, too, where they may be mixed with it.
         """
 
         def found() -> NDArray[Any]:
-            kind, pixels = self.facts.kinds[image], self.pixels(image)
-            cover = self.whole_cover(image)
+            kind, cover = self.facts.kinds[image], self.whole_cover(image)
             known = inner(cover) if kind.mask == "background" else cover
-            return filled(pixels, known)
+            return filled(self.pixels(image), known)
 
-        return self._channels(image, self._kept("filled", image, found), window, HYPER_STRIDE)
+        return self._kept("filled", image, found)
+
+    def filled(self, image: int, window: tuple[slice, slice] | None = None) -> NDArray[np.float32]:
+        """`filled_pixels` as channels, like `channels`."""
+        return self._channels(image, self.filled_pixels(image), window, HYPER_STRIDE)
 
     def _channels(
         self,

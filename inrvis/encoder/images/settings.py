@@ -64,7 +64,8 @@ class ExactSettings:
     Attributes
     ----------
     channels : int
-        Of the synthesis at an eighth of the resolution; half as many at each finer one.
+        Of the synthesis at an eighth of the resolution; half as many at each finer one. 0 for
+        whichever of EXACT_SIZES suits the database.
     latents, hyperlatents, features : int
         Channels of latents, hyperlatents and the entropy networks' hidden layers.
     analysis : int
