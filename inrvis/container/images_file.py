@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from inrvis.bitstream.outlines import Outlines, read_outlines
 from inrvis.container.images_header import ImageKind, ImagesHeader, parse_images_header
 from inrvis.container.sections import deflate, file_image, inflate, join, read_sections, split
 from inrvis.container.weights import Integers, Weights, pack_tensors, unpack_tensors
@@ -50,6 +51,8 @@ class StoredImages:
         images have none.
     masks : mapping of int to bytes
         Masks of the images whose kind has one.
+    outlines : Outlines or None
+        What the masks are coded with; None if each stands for itself.
     """
 
     header: ImagesHeader
@@ -58,6 +61,7 @@ class StoredImages:
     weights: Weights
     streams: tuple[bytes, ...]
     masks: Mapping[int, bytes]
+    outlines: Outlines | None
     encoded_bytes: int
 
     def kind(self, image: int) -> ImageKind:
@@ -73,6 +77,7 @@ def images_image(
     integers: Integers,
     streams: Sequence[bytes],
     masks: Mapping[int, bytes],
+    outlines: bytes = b"",
 ) -> bytes:
     """Return the whole file of a database of images."""
     numbers = [
@@ -90,6 +95,8 @@ def images_image(
         sections["latents"] = join(streams)
     if masks:
         sections["masks"] = join([masks[image] for image in sorted(masks)])
+    if outlines:
+        sections["outlines"] = outlines
     return file_image(sections)
 
 
@@ -121,6 +128,7 @@ def read_images(path: str | os.PathLike[str], data: bytes | None = None) -> Stor
         unpack_tensors(header.codec.tensors, sections["weights"]),
         tuple(streams),
         dict(zip(masked, masks, strict=True)),
+        read_outlines(sections["outlines"]) if "outlines" in sections else None,
         Path(path).stat().st_size if data is None else len(data),
     )
 

@@ -80,7 +80,9 @@ class Masks:
             self._recent.move_to_end(image)
             return self._recent[image]
         shape = (kind.mask_planes, kind.height, kind.width)
-        mask = self._recent[image] = decode_mask(self._stored.masks[image], shape)
+        record, outlines = self._stored.masks[image], self._stored.outlines
+        mask = decode_mask(record, shape) if outlines is None else outlines.decode(record, shape)
+        self._recent[image] = mask
         if len(self._recent) > _RECENT_MASKS:
             self._recent.popitem(last=False)
         return mask

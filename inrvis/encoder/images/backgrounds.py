@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inrvis.bitstream.masks import encode_mask
 from inrvis.container.images_header import ImageKind
-from inrvis.encoder.images.pictures import Facts, Pictures
+from inrvis.encoder.images.pictures import Facts, Pictures, spread
 from inrvis.encoder.images.stills import still_bytes
 from inrvis.sources.database import ImageDatabase
 
@@ -44,8 +44,8 @@ def cut_out(database: ImageDatabase, facts: Facts, *, wanted: bool | None) -> Fa
     places = database.first_places()
     for column in range(len(database.columns)):
         own = [i for i, k in enumerate(kinds) if k.dtype == "uint8" and places[i][1] == column]
-        colour = _commonest(pictures, _spread(own, _MOST_VOTES))
-        changed = {i: _behind(pictures.pixels(i), kinds[i], colour) for i in _spread(own, _SAMPLES)}
+        colour = _commonest(pictures, spread(own, _MOST_VOTES))
+        changed = {i: _behind(pictures.pixels(i), kinds[i], colour) for i in spread(own, _SAMPLES)}
         if wanted is None and not _pays(database, facts, changed):
             colour = None
         for image in own:
@@ -88,12 +88,6 @@ def _commonest(pictures: Pictures, numbers: Sequence[int]) -> Colour | None:
 def _colour(values: NDArray[np.uint8]) -> Colour:
     red, green, blue = (int(v) for v in values)
     return red, green, blue
-
-
-def _spread(numbers: Sequence[int], most: int) -> list[int]:
-    """At most so many of ``numbers``, evenly."""
-    places = np.linspace(0, len(numbers) - 1, min(most, len(numbers)))
-    return [numbers[i] for i in np.unique(places.round().astype(int))]
 
 
 def _pays(database: ImageDatabase, facts: Facts, changed: Mapping[int, ImageKind]) -> bool:

@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from inrvis.bitstream.masks import encode_mask
 from inrvis.container.images_file import Pair, Tables, images_image
 from inrvis.container.images_header import CodecHeader, ImageKind, ImagesHeader
 from inrvis.container.implicit_header import ImplicitHeader
 from inrvis.container.weights import pack_tensors
 from inrvis.decoder.images import Images
 from inrvis.encoder.devices import torch_device
+from inrvis.encoder.images.masks import CodedMasks, coded_masks
 from inrvis.encoder.images.pictures import Pictures, look_at
 from inrvis.encoder.images.settings import ImageCodec, ImageTraining, describe
 from inrvis.encoder.images.stills import Stills, stills
@@ -130,7 +130,7 @@ class DatabaseEncoder(ABC):
         self.device, self.seed, self.report = torch_device(device), seed, report
         self.pictures = Pictures(database, look_at(database))
         self._psnr_db = 0.0
-        self._masks: dict[int, bytes] | None = None
+        self._masks: CodedMasks | None = None
 
     @abstractmethod
     def settings(self) -> ImageCodec:
@@ -241,15 +241,15 @@ class DatabaseEncoder(ABC):
         numbers: dict[ImageKind, int] = {kind: i for i, kind in enumerate(kinds)}
         own = tuple(numbers[kind] for kind in self.pictures.facts.kinds)
         if self._masks is None:
-            own_masks = ((i, self.pictures.mask(i)) for i in range(len(self.pictures)))
-            self._masks = {i: encode_mask(m) for i, m in own_masks if m is not None}
+            self._masks = coded_masks(self.pictures)
         return images_image(
             header,
             Tables(self.database.cells, own, pairs),
             graphs=exported.graphs,
             integers=exported.integers,
             streams=streams,
-            masks=self._masks,
+            masks=self._masks.records,
+            outlines=self._masks.outlines,
         )
 
     def measure(self, data: bytes, order: Sequence[int] | None = None) -> Measured:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -90,6 +90,12 @@ def look_at(database: ImageDatabase) -> Facts:
     high = max((high for _, high in ranges.values()), default=1.0)
     channels = max((k.coded_channels for k in kinds), default=1)
     return Facts(tuple(kinds), low, high, channels)
+
+
+def spread(numbers: Sequence[int], most: int) -> list[int]:
+    """At most so many of ``numbers``, evenly."""
+    places = np.linspace(0, len(numbers) - 1, min(most, len(numbers)))
+    return [numbers[i] for i in np.unique(places.round().astype(int))]
 
 
 class Pictures:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inrvis.encoder.images.pictures import Pictures
+from inrvis.encoder.images.pictures import Pictures, spread
 
 _SAMPLES = 4
 _QUALITIES = tuple(range(10, 100, 6))
@@ -51,9 +51,7 @@ def stills(pictures: Pictures, psnr_db: float) -> Stills:
     psnr_db : float
         Quality to reach, as far as the format can.
     """
-    number = len(pictures)
-    chosen = np.unique(np.linspace(0, number - 1, min(_SAMPLES, number)).round().astype(int))
-    arrays = [pictures.pixels(int(i)) for i in chosen]
+    arrays = [pictures.pixels(i) for i in spread(range(len(pictures)), _SAMPLES)]
     if any(a.dtype != np.uint8 for a in arrays):
         size = sum(len(zlib.compress(a.tobytes(), 9)) for a in arrays)
         return Stills("losslessly compressed", _extrapolate(size, arrays, pictures), np.inf)
