@@ -1,4 +1,4 @@
-"""Make the golden files of images: `make_images.py pairs`, or `network`. Once for a format.
+"""Make the golden files of images: `make_images.py pairs`, `covers` or `network`. Once each.
 
 Their reference is what torch's networks give, in double precision, for the decoded latents or
 embeddings: ONNX Runtime takes no part in it. That these are right, their checksums say.
@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from inrvis.bitstream.outlines import learn_outlines
 from inrvis.decoder.codes import grid_of, waves_of
 from inrvis.decoder.images import Images
 from inrvis.encoder.images.implicit_encoder import ImplicitEncoder
+from inrvis.encoder.images.masks import CodedMasks
 from inrvis.encoder.images.ops import TorchOps
 from inrvis.encoder.images.pair_encoder import PairEncoder
 from inrvis.encoder.images.settings import ExactSettings, ImageTraining, NervSettings
@@ -69,16 +71,22 @@ def rounded(model: Any, quantiser: Quantiser) -> torch.nn.ParameterDict:
     )
 
 
-def make_pairs() -> None:
-    """Write the file of pairs and its reference."""
+def make_pairs(name: str, covers: bool) -> None:
+    """Write a file of pairs and its reference."""
     training = ImageTraining(steps=250, batch=4, crop=32, rate=3e-3, trade_off=0.02)
-    encoder = PairEncoder(database(), ExactSettings(8, 6, 4, 8, 16), training, device="cpu")
+    settings = ExactSettings(8, 6, 4, 8, 16, covers=covers)
+    encoder = PairEncoder(database(), settings, training, device="cpu")
+    if covers:
+        masks = [encoder.pictures.mask(i) for i in range(len(encoder.pictures))]
+        outlines = learn_outlines([m for m in masks if m is not None])
+        records = {i: outlines.encode(m) for i, m in enumerate(masks) if m is not None}
+        encoder._masks = CodedMasks(records, outlines.to_bytes())
     model = encoder.make_model()
     trainer = encoder.trainer(model)
     trainer.train()
     exported = encoder.export(trainer)
     data = encoder.pack(exported, encoder.code(model, exported), {}, trainer.steps)
-    (FOLDER / "format1_images.inr").write_bytes(data)
+    (FOLDER / f"format1_{name}.inr").write_bytes(data)
     quantiser = trainer.quantiser
     assert quantiser is not None
     weights = rounded(model, quantiser)
@@ -89,13 +97,17 @@ def make_pairs() -> None:
             for image, y in ((left, latents.left), (right, latents.right)):
                 if image >= 0:
                     side = torch.from_numpy(y).double()
+                    cover = torch.from_numpy(encoder.pictures.cover(image)[None, None]).double()
+                    colour = torch.from_numpy(encoder.pictures.background(image)).double()
+                    behind = {"left": (cover, colour[None, :, None, None])} if covers else None
                     with torch.no_grad():
-                        made = model.synthesis(TorchOps(weights), side, side, ["left"])["left"]
+                        ops = TorchOps(weights)
+                        made = model.synthesis(ops, side, side, ["left"], behind)["left"]
                     channels = encoder.pictures.facts.kinds[image].coded_channels
                     picture = made[0, :channels, :40, :50].clamp(0, 1)
                     # 1/16384 is far below half a level.
                     pictures[f"image{image}"] = torch.round(picture * 16384).short().numpy()
-    np.savez_compressed(FOLDER / "format1_images.npz", **pictures)
+    np.savez_compressed(FOLDER / f"format1_{name}.npz", **pictures)
 
 
 def make_network() -> None:
@@ -138,4 +150,7 @@ def make_network() -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    {"pairs": make_pairs, "network": make_network}[sys.argv[1]]()
+    if sys.argv[1] == "network":
+        make_network()
+    else:
+        make_pairs({"pairs": "images", "covers": "covers"}[sys.argv[1]], sys.argv[1] == "covers")

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.decode_only
 
 FOLDER = Path(__file__).parent
 DIGESTS = {
+    "covers": "2158b12656f3c98edc4854591b6166db766430a8c39af140f9704f9ddbe9c90a",
     "images": "4b8308e202494ee72c8da1a6937299b82f499bdcc8a5d44c4b419f760eac6c43",
     "network": "bb287589d7347539e7753c2bf68fd50f497223ff6cdcda83de82838a125166da",
 }
@@ -27,14 +28,16 @@ def test_the_file_is_the_one_that_was_made(name: str) -> None:
     assert hashlib.sha256(data).hexdigest() == DIGESTS[name]
 
 
-def test_pictures() -> None:
-    with inrvis.open(FOLDER / "format1_images.inr") as images:
+@pytest.mark.parametrize("name", ["images", "covers"])
+def test_pictures(name: str) -> None:
+    with inrvis.open(FOLDER / f"format1_{name}.inr") as images:
         assert isinstance(images, Images)
         assert images.columns == ("colour", "depth")
         assert [cell.images for cell in images.cells] == [(0, 1), (2, 3), (4, -1)]
         assert images.pairs == ((0, 2), (4, -1), (1, 3))
         codec = images.header.codec
-        with np.load(FOLDER / "format1_images.npz") as reference:
+        assert (images.kind(0).background == (0, 0, 51)) == (name == "covers")
+        with np.load(FOLDER / f"format1_{name}.npz") as reference:
             for number in range(images.count):
                 wanted = reference[f"image{number}"] / 16384
                 assert_near(images.decode(number), wanted, (codec.low, codec.high))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inrvis.bitstream import IntegerDecoder, IntegerEncoder, counts, reach, tables
+from inrvis.bitstream import IntegerDecoder, IntegerEncoder, counts, outlines, reach, tables
 from inrvis.container import (
     graphs,
     header,
@@ -71,7 +71,7 @@ def keys(value: Any, where: str = "") -> set[str]:
 def test_limits() -> None:
     stated = {m[1]: int(m[2]) for m in re.finditer(r"\| `(MAX_\w+)` \| (\d+) (?=\|)", FORMAT)}
     images = (image_graphs, images_header, implicit_header)
-    modules = (graphs, header, *images, sections, series_file, tables)
+    modules = (graphs, header, *images, outlines, sections, series_file, tables)
     real = {
         name: value
         for module in modules

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import zlib
 from bisect import bisect_right
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from inrvis.bitstream import outlines
 from inrvis.bitstream.latents import LatentEncoder, latent_counts, scales
 from inrvis.container.header import TensorHeader
 from inrvis.container.image_graphs import IMAGE_OPERATORS
@@ -64,7 +68,9 @@ def test_header_fields() -> None:
         return found
 
     stated = {row[0].strip("`") for row in rows("field of images")}
-    assert stated == keys(header().to_json())
+    covered = header()
+    covered = replace(covered, codec=replace(covered.codec, covers=True))
+    assert stated == keys(header().to_json()) | keys(covered.to_json())
 
 
 def test_roles_and_operators() -> None:
@@ -147,6 +153,12 @@ class Decoder:
                 values[i] = word - 2**31
         return values
 
+    def bit(self, one: int) -> int:
+        """Return a symbol 0 or 1 of the counts 2²⁰ − one and one."""
+        counts = [2**20 - one, one]
+        c = [sum(counts[:j]) * (2**24 - 2) // 2**20 + j for j in range(2)] + [2**24]
+        return self.symbol(c)
+
 
 def test_arrays_of_latents() -> None:
     random = np.random.default_rng(1)
@@ -156,6 +168,104 @@ def test_arrays_of_latents() -> None:
     encoder = LatentEncoder()
     encoder.put(values, tables)
     assert Decoder(encoder.finish()).latents(tables.tolist()) == values.tolist()
+
+
+STEPS = sorted(
+    (s for s in product(range(-3, 4), repeat=2) if s != (0, 0)),
+    key=lambda s: (s[0] ** 2 + s[1] ** 2, s[0], s[1]),
+)[:20]
+LENGTHS = (0, 4, 8, 12, 20)
+
+
+def contexts_by_the_document(data: bytes) -> list[list[dict[int, int]]]:
+    """For each table, for each length, codes by contexts."""
+    data = zlib.decompress(data)
+    place, result = 0, []
+    for _ in range(24):
+        lengths = []
+        for n in LENGTHS:
+            count, width = int.from_bytes(data[place : place + 3], "little"), -(-2 * n // 8)
+            place += 3
+            planes = [data[place + k * count : place + (k + 1) * count] for k in range(width)]
+            place += width * count
+            keys = [sum(planes[k][i] << (8 * k) for k in range(width)) for i in range(count)]
+            lengths.append(dict(zip(keys, data[place : place + count], strict=True)))
+            place += count
+        result.append(lengths)
+    assert place == len(data)
+    return result
+
+
+def plane_by_the_document(
+    decoder: Decoder, contexts: list[list[dict[int, int]]], height: int, width: int
+) -> list[list[int]]:
+    """States of the pixels of one plane."""
+
+    def decide(table: int, neighbours: list[int]) -> int:
+        code = 0
+        for n, known in zip(LENGTHS, contexts[table], strict=True):
+            code = known.get(sum(neighbours[k] << (2 * k) for k in range(n)), code)
+        c = code % 128
+        one = 2**20 * (8 + c % 8) >> (4 + c // 8)
+        return decoder.bit(one if code < 128 else 2**20 - one)
+
+    def states(level: int, phase: int, around: list[list[int]]) -> list[int]:
+        number = (4 * min(level, 2) + phase) * 2
+        mixed = [decide(number, own) if level else 0 for own in around]
+        return [
+            2 if is_mixed else decide(number + 1, own)
+            for is_mixed, own in zip(mixed, around, strict=True)
+        ]
+
+    def level_states(level: int, phase: int, around: list[list[int]]) -> list[int]:
+        # The decisions of a slab: first whether they are mixed, all of them.
+        return [
+            state
+            for start in range(0, len(around), 65536)
+            for state in states(level, phase, around[start : start + 65536])
+        ]
+
+    sizes = [(height, width)]
+    while sizes[-1] != (1, 1):
+        sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
+    level = len(sizes) - 1
+    above = [level_states(level, 0, [[0] * 20])]
+    while level:
+        level -= 1
+        h, w = sizes[level]
+        own = [[above[y // 2][x // 2] for x in range(w)] for y in range(h)]
+        own = [[3 if state == 2 else state for state in row] for row in own]
+        parents = [(r, c) for r, row in enumerate(above) for c, s in enumerate(row) if s == 2]
+        for phase, (y, x) in enumerate([(0, 0), (1, 1), (0, 1), (1, 0)]):
+            places = [(2 * r + y, 2 * c + x) for r, c in parents]
+            places = [(r, c) for r, c in places if r < h and c < w]
+            around = [
+                [
+                    own[r + dy][c + dx] if 0 <= r + dy < h and 0 <= c + dx < w else 0
+                    for dy, dx in STEPS
+                ]
+                for r, c in places
+            ]
+            for (r, c), state in zip(places, level_states(level, phase, around), strict=True):
+                own[r][c] = state
+        above = own
+    return above
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (33, 18), (40, 64)])
+def test_outlines(shape: tuple[int, int]) -> None:
+    random = np.random.default_rng(4)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    masks = []
+    for _ in range(30):
+        centre = random.random(2) * shape
+        masks.append((np.hypot(y - centre[0], x - centre[1]) < 0.4 * shape[1])[None])
+    learned = outlines.learn_outlines(masks)
+    mask = np.concatenate([masks[0], random.random((1, *shape)) < 0.5])
+    contexts = contexts_by_the_document(learned.to_bytes())
+    decoder = Decoder(learned.encode(mask))
+    found = [plane_by_the_document(decoder, contexts, *shape) for _ in mask]
+    np.testing.assert_array_equal(np.array(found) == 1, mask)
 
 
 def test_codes() -> None:
