@@ -19,6 +19,7 @@ import inrvis
 from inrvis.cli import main
 from inrvis.container.images_file import read_images
 from inrvis.container.images_header import ImageKind, parse_images_header
+from inrvis.container.sections import join, read_sections, split
 from inrvis.decoder.covers import cover_of, covered_blocks
 from inrvis.decoder.image_graphs import SessionSettings
 from inrvis.decoder.images import Images
@@ -28,13 +29,13 @@ from inrvis.encoder.images.filling import filled, inner
 from inrvis.encoder.images.pair_encoder import PairEncoder
 from inrvis.encoder.images.pictures import look_at
 from inrvis.encoder.images.settings import ExactSettings, ImageTraining
-from inrvis.errors import FormatError
+from inrvis.errors import FormatError, InrvisError
 from inrvis.parameters import Cell, Parameter
 from inrvis.sources.database import ImageDatabase
-from tests.unit.small_databases import stored
+from tests.unit.small_databases import changed_file, stored
 
 SMALL = ExactSettings(channels=8, latents=12, hyperlatents=4, features=8, analysis=12, covers=True)
-BRIEF = ImageTraining(steps=40, batch=2, crop=64, rate=2e-3)
+BRIEF = ImageTraining(steps=20, batch=2, crop=64, rate=2e-3)
 BACKGROUND = (82, 87, 110)
 SIZE = (96, 120)
 
@@ -282,3 +283,34 @@ def test_the_mixture_of_the_rim_starts_near_the_truth() -> None:
         outcome = trainer.model(batch, rounded=True)
     error = (outcome.left - batch.left).square().mean()
     assert -10 * math.log10(float(error)) > 25
+
+
+def decoded(path: Path) -> list[Any]:
+    with Images(path) as images:
+        return [images.decode(number) for number in range(images.count)]
+
+
+@pytest.mark.parametrize("change", ["gone", "short", "other"])
+def test_tables_of_outlines_that_are_damaged(change: str, tmp_path: Path) -> None:
+    golden = Path(__file__).parents[1] / "golden" / "format1_covers.inr"
+    sections = read_sections(golden)
+    changed = {"gone": None, "short": sections["outlines"][:-5], "other": sections["masks"]}
+    path = changed_file(sections, tmp_path, outlines=changed[change])
+    with pytest.raises(InrvisError):
+        decoded(path)
+
+
+def test_masks_that_are_damaged(tmp_path: Path) -> None:
+    """Damage that checksums do not see is an error, or another mask; never a crash."""
+    golden = Path(__file__).parents[1] / "golden" / "format1_covers.inr"
+    sections = read_sections(golden)
+    masks = split(sections["masks"], "masks")
+    random = np.random.default_rng(2)
+    for _ in range(12):
+        own = [bytearray(mask) for mask in masks]
+        own[0][int(random.integers(len(own[0])))] ^= 1 << int(random.integers(8))
+        path = changed_file(sections, tmp_path, masks=join([bytes(mask) for mask in own]))
+        try:
+            assert decoded(path)[0].shape == (40, 50, 4)
+        except InrvisError as error:
+            assert "damaged" in str(error)  # noqa: PT017
