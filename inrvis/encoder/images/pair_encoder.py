@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from inrvis.bitstream.masks import encode_mask
+from inrvis.bitstream.outlines import learn_outlines
 from inrvis.container.images_header import CodecHeader
 from inrvis.decoder.codes import code_of
 from inrvis.decoder.image_graphs import SessionSettings
@@ -37,7 +37,7 @@ from inrvis.encoder.images.transform import find_transform, tile_samples
 from inrvis.encoder.models.fcnr import PaperModel
 from inrvis.encoder.models.fcnr_exact import ExactModel
 from inrvis.encoder.training import Report
-from inrvis.errors import SourceError
+from inrvis.errors import SourceError, UsageError
 from inrvis.sources.database import ImageDatabase
 
 _CODE_LEVELS = 8
@@ -80,8 +80,14 @@ class PairEncoder(DatabaseEncoder):
         self._covers = False
         if not isinstance(codec, PaperSettings):
             wanted = None if codec is None else codec.covers
-            if (facts := cut_out(database, self.pictures.facts, wanted=wanted)) is not None:
+            facts = cut_out(database, self.pictures.facts, wanted=wanted)
+            if facts is not None:
                 self.pictures, self._covers = Pictures(database, facts), True
+            elif wanted:
+                raise UsageError(
+                    "no image has a background of one colour, a clear alpha or NaN that masks "
+                    "could restore: leave out covers"
+                )
         # The size may still be chosen.
         self._fixed = codec is not None and codec.channels > 0
         self._codec: PaperSettings | ExactSettings
@@ -209,7 +215,7 @@ class PairEncoder(DatabaseEncoder):
         networks.picture(kind, latents, sides[-1].cover, right=True)
         for image in set(pair) - {-1}:
             if (mask := self.pictures.mask(image)) is not None:
-                encode_mask(mask)
+                learn_outlines([mask]).encode(mask)
         # Comparing with the originals takes about as long again.
         return 2 * (time.perf_counter() - start) * len(self.pairs)
 

@@ -21,7 +21,7 @@ from inrvis.encoder.images.filling import filled, inner
 from inrvis.errors import SourceError
 from inrvis.sources.database import ImageDatabase
 
-_CACHE_BYTES = 1 << 31
+_CACHE_BYTES = 3 << 30
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,8 @@ class Pictures:
         self._database, self.facts = database, facts
         self._cache: OrderedDict[tuple[str, int], NDArray[Any]] = OrderedDict()
         self._bytes = 0
+        # Pixels, the same filled, and covers.
+        self._all_stay = 3 * sum(kind.nbytes for kind in facts.kinds) <= _CACHE_BYTES
 
     def __len__(self) -> int:
         return len(self._database.images)
@@ -195,17 +197,23 @@ class Pictures:
         Networks that need not give the background would waste bits on its rim. Pixels of the rim
         are replaced, too, where they may be mixed with it.
         """
-
-        def found() -> NDArray[Any]:
-            kind, cover = self.facts.kinds[image], self.whole_cover(image)
-            known = inner(cover) if kind.mask == "background" else cover
-            return filled(self.pixels(image), known)
-
-        return self._kept("filled", image, found)
+        cover = self.whole_cover(image)
+        return self._kept("filled", image, lambda: self._filled(image, self.pixels(image), cover))
 
     def filled(self, image: int, window: tuple[slice, slice] | None = None) -> NDArray[np.float32]:
-        """`filled_pixels` as channels, like `channels`."""
-        return self._channels(image, self.filled_pixels(image), window, HYPER_STRIDE)
+        """`filled_pixels` as channels, like `channels`.
+
+        Of images that do not stay in memory, parts are filled by what is in them alone.
+        """
+        if window is None or self._all_stay:
+            return self._channels(image, self.filled_pixels(image), window, HYPER_STRIDE)
+        cover = self.whole_cover(image)[window]
+        part = self._filled(image, self.pixels(image)[window], cover)
+        return self._channels(image, part, (slice(None), slice(None)), HYPER_STRIDE)
+
+    def _filled(self, image: int, pixels: NDArray[Any], cover: NDArray[np.bool_]) -> NDArray[Any]:
+        soft = self.facts.kinds[image].mask == "background"
+        return filled(pixels, inner(cover) if soft else cover)
 
     def _channels(
         self,

@@ -115,6 +115,8 @@ class ImageTrainer(ABC):
         )
         self._rates = [group["lr"] for group in self._optimiser.param_groups]
         self.steps, self._elapsed = 0, 0.0
+        # What a subclass counts, to go on with after an interruption.
+        self._counts = np.zeros(2, dtype=np.int64)
         self.quantiser: Quantiser | None = None
         self.bits_per_pixel, self.squared_error = math.inf, math.inf
 
@@ -190,6 +192,7 @@ class ImageTrainer(ABC):
         values: dict[str, Any] = {
             "fingerprint": np.array(checkpoint.fingerprint),
             "state": np.array([self.steps, self._elapsed, self.bits_per_pixel, self.squared_error]),
+            "counts": self._counts,
             "generator": self._generator.get_state().numpy(),
         }
         for name, parameter in self._model.named_parameters():
@@ -207,6 +210,7 @@ class ImageTrainer(ABC):
                     return
                 steps, self._elapsed, self.bits_per_pixel, self.squared_error = values["state"]
                 self.steps = int(steps)
+                self._counts[:] = values["counts"]
                 for name, parameter in self._model.named_parameters():
                     parameter.data.copy_(torch.from_numpy(values[f"p.{name}"]))
                     self._optimiser.state[parameter] = {

@@ -72,8 +72,6 @@ class PairTrainer(ImageTrainer):
         for left, right in pairs:
             size = pictures.facts.kinds[left].padded
             self._buckets[size].append((left, right if right >= 0 else left))
-        # Windows that were taken, of those that were tried: what there is to a pixel on the whole.
-        self._taken = self._tried = 0
         self._flat = [(size, pair) for size, own in self._buckets.items() for pair in own]
 
     @property
@@ -92,7 +90,9 @@ class PairTrainer(ImageTrainer):
         outcome = self.model(batch, weigh, self._generator)
         pixels = 2 * batch.left.shape[0] * batch.left.shape[2] * batch.left.shape[3]
         errors = (outcome.left - batch.left).square() + (outcome.right - batch.right).square()
-        share = self._taken / max(self._tried, 1)
+        # Windows that were taken, of those that were tried: what there is to a pixel on the whole.
+        taken, tried = self._counts.tolist()
+        share = taken / max(tried, 1)
         return outcome.bits * share / pixels, errors.mean() * share / 2 * 255**2
 
     def draw(self) -> Batch:
@@ -121,12 +121,12 @@ class PairTrainer(ImageTrainer):
         for _ in range(_MOST_TRIES):
             top, left = torch.rand(2, generator=self._generator).tolist()
             window = pictures.window(pair[0], crop, top, left)
-            self._tried += 1
+            self._counts[1] += 1
             if window is None or not self.model.covers:
                 break
             if any(pictures.cover(image)[window].any() for image in pair):
                 break
-        self._taken += 1
+        self._counts[0] += 1
         return window
 
     def _cutout(self, side: Sequence[tuple[int, Window]]) -> Cutout:
