@@ -28,6 +28,7 @@ def image_facts(path: Path) -> dict[str, Any]:
         "images": header.images,
         "pairs": sum(right >= 0 for _, right in tables.pairs),
         "sizes": [[k.width, k.height, k.channels, k.dtype] for k in header.kinds],
+        "masks": [k.mask for k in header.kinds],
         "model": header.codec.name,
         "arithmetic": _arithmetic(header.codec),
         "between_stored": "interpolated" if header.codec.interpolates else "nearest",
@@ -57,6 +58,7 @@ def image_rows(facts: dict[str, Any]) -> dict[str, Any]:
     )
     rows["columns"] = ", ".join(facts["columns"])
     rows["sizes"] = "; ".join(f"{w}x{h}, {c} x {t}" for w, h, c, t in facts["sizes"])
+    rows["masks"] = ", ".join(dict.fromkeys(mask or "none" for mask in facts["masks"]))
     rows["between_stored"] = {
         "interpolated": "interpolated by the network, and said so",
         "nearest": "the nearest stored image",
