@@ -74,7 +74,7 @@ def nearest_rates(entry: Record, rate: float) -> list[Record]:
 
 
 def plot_crops(name: str, entry: Record, path: Path, rate: float) -> None:
-    """Write the same part of one image from each codec near one rate, as PNG."""
+    """Write the same part of one image from each codec near one rate, as PNG, if any is kept."""
     from PIL import Image
 
     plt = _pyplot()
@@ -86,6 +86,8 @@ def plot_crops(name: str, entry: Record, path: Path, rate: float) -> None:
         text = f"{record['codec']}\n{record['bits_per_pixel']:.3f} bpp, {psnr:.1f} dB"
         shown.append((file, text))
     shown = [(file, text) for file, text in shown if file.exists()]
+    if not shown:
+        return
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
     figure, axes = plt.subplots(
