@@ -7,7 +7,6 @@ The other tables give peers' bare streams, and the whole of our files.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,6 @@ def overhead(compression: Any, version: str) -> int:
 
 def main() -> None:
     """Measure each filter with HDF5's oldest and newest layout."""
-    # The record names the module, not where it lies.
-    sys.argv[0] = "-m benchmarks.hdf5_overhead"
     filters = {
         "sperr": hdf5plugin.Sperr(rate=0.5),
         "sz3": hdf5plugin.SZ3(absolute=0.3),

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+# Folders of an absolute path, also in LABEL=FILE.
+_FOLDERS = re.compile(r"(?<![^=])/(?:[^/]+/)*")
 _PACKAGES = ("numpy", "torch", "onnxruntime", "h5py", "constriction")
 
 
@@ -30,6 +34,16 @@ def _processor() -> str:
     return platform.processor()
 
 
+def _command(words: Sequence[str]) -> str:
+    """What to type: the module for its file, and of absolute paths the last part alone."""
+    file, *arguments = words
+    path = Path(file).resolve()
+    program = [path.name]
+    if path.is_relative_to(ROOT):
+        program = ["-m", ".".join(path.relative_to(ROOT).with_suffix("").parts)]
+    return " ".join(["python", *program, *(_FOLDERS.sub("", a) for a in arguments)])
+
+
 def provenance() -> dict[str, Any]:
     """Commit, machine, versions and command of this run."""
     return {
@@ -43,7 +57,7 @@ def provenance() -> dict[str, Any]:
         },
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in _PACKAGES},
-        "command": " ".join([Path(sys.executable).name, *sys.argv]),
+        "command": _command(sys.argv),
     }
 
 

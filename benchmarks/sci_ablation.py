@@ -12,7 +12,6 @@ Every row has the same bytes on disk and the same training time, of one thread's
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -182,8 +181,6 @@ def main() -> None:
     parser.add_argument("--seams", action="store_true", help="overlap or filter")
     parser.add_argument("--out", default="sci_ablation")
     arguments = parser.parse_args()
-    # The record names the module, not where it lies.
-    sys.argv[0] = "-m benchmarks.sci_ablation"
     # As many as there are would not be comparable between machines.
     torch.set_num_threads(1)
     key = "profiles" if arguments.profiles else "seams" if arguments.seams else "rows"

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -212,7 +211,6 @@ def main() -> None:
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--picture", type=Path)
     arguments = parser.parse_args()
-    sys.argv[0] = "-m benchmarks.sci_comparison"
     torch.set_num_threads(1)
     settings = {"seconds": arguments.seconds, "seed": arguments.seed, "crop": arguments.crop}
     for name in arguments.names:

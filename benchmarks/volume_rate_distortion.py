@@ -76,8 +76,6 @@ class Targets:
 def main() -> None:
     """Run what is missing, print a table after every volume."""
     arguments = _arguments()
-    # The record names the module, not where it lies.
-    sys.argv[0] = "-m benchmarks.volume_rate_distortion"
     results = _earlier(arguments.out)
     measured = _earlier(arguments.peers) if arguments.peers else {}
     for name in arguments.names:
