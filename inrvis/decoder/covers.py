@@ -17,6 +17,11 @@ Array = NDArray[np.float32]
 _RECENT_MASKS = 8
 
 
+def kept_by(kind: ImageKind, planes: Mask) -> Mask:
+    """Pixels that the mask of an image does not leave empty, shape (height, width)."""
+    return np.asarray(~planes[0] if kind.mask == "partial" else planes[0])
+
+
 def cover_of(kind: ImageKind, planes: Mask | None) -> Mask:
     """Pixels that networks have to give.
 
@@ -34,7 +39,7 @@ def cover_of(kind: ImageKind, planes: Mask | None) -> Mask:
     """
     if planes is None or not kind.is_cut_out:
         return np.ones((kind.height, kind.width), dtype=np.bool_)
-    return np.asarray(~planes[0] if kind.mask == "partial" else planes[0])
+    return kept_by(kind, planes)
 
 
 def padded_cover(kind: ImageKind, cover: Mask) -> Mask:

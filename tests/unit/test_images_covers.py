@@ -27,7 +27,7 @@ from inrvis.encoder.images.backgrounds import cut_out
 from inrvis.encoder.images.encode import encode_images
 from inrvis.encoder.images.filling import filled, inner
 from inrvis.encoder.images.pair_encoder import PairEncoder
-from inrvis.encoder.images.pictures import look_at
+from inrvis.encoder.images.pictures import Facts, Pictures, look_at
 from inrvis.encoder.images.settings import ExactSettings, ImageTraining
 from inrvis.errors import FormatError, InrvisError
 from inrvis.parameters import Cell, Parameter
@@ -164,6 +164,10 @@ def test_it_is_better_than_coding_the_background(tmp_path: Path) -> None:
     assert qualities[1] > qualities[0]
 
 
+def cut(source: ImageDatabase, wanted: bool | None) -> Facts | None:
+    return cut_out(Pictures(source, look_at(source)), [0] * len(source.images), wanted=wanted)
+
+
 def test_whether_it_pays_is_found_out() -> None:
     """A rim that is seen pays for its mask, specks of another colour do not."""
 
@@ -177,10 +181,10 @@ def test_whether_it_pays_is_found_out() -> None:
 
     for column, expected in ((balls, True), (speckled, False)):
         source = database(column)
-        facts = cut_out(source, look_at(source), wanted=None)
+        facts = cut(source, None)
         assert (facts is not None) == expected
-        assert cut_out(source, look_at(source), wanted=False) is None
-        assert cut_out(source, look_at(source), wanted=True) is not None
+        assert cut(source, False) is None
+        assert cut(source, True) is not None
     encoder = PairEncoder(database(balls), None, BRIEF, device="cpu")
     assert encoder.settings().covers  # type: ignore[union-attr]
 
@@ -192,7 +196,7 @@ def test_colours_that_vary_behind_a_clear_alpha_are_coded() -> None:
         return pixels
 
     source = database(striped)
-    assert cut_out(source, look_at(source), wanted=True) is None
+    assert cut(source, True) is None
 
 
 def test_a_choice_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from inrvis.bitstream.masks import encode_mask
 from inrvis.container.images_header import ImageKind
-from inrvis.encoder.images.pictures import Facts, Pictures, spread
+from inrvis.encoder.images.pictures import Facts, Pictures, commonest, spread
 from inrvis.encoder.images.stills import still_bytes
-from inrvis.sources.database import ImageDatabase
 
 Colour = tuple[int, int, int]
 # Part of an image that must have the colour of a background.
@@ -22,7 +21,7 @@ _LEAST_PART = 0.02
 _SAMPLES, _MOST_VOTES = 6, 48
 
 
-def cut_out(database: ImageDatabase, facts: Facts, *, wanted: bool | None) -> Facts | None:
+def cut_out(pictures: Pictures, columns: Sequence[int], *, wanted: bool | None) -> Facts | None:
     """Facts by which masks restore backgrounds, or None where that is not wanted.
 
     A mask of the background is a stream more in each image. Masks of an alpha and of NaN are
@@ -30,23 +29,22 @@ def cut_out(database: ImageDatabase, facts: Facts, *, wanted: bool | None) -> Fa
 
     Parameters
     ----------
-    database : ImageDatabase
-        The images.
-    facts : Facts
-        What `look_at` gave.
+    pictures : Pictures
+        The images by what `look_at` gave.
+    columns : sequence of int
+        Column of each image: those of one have one background.
     wanted : bool, optional
         Whether to do so; by default where files of stills say that it pays.
     """
     if wanted is False:
         return None
-    pictures = Pictures(database, facts)
+    facts = pictures.facts
     kinds = list(facts.kinds)
-    places = database.first_places()
-    for column in range(len(database.columns)):
-        own = [i for i, k in enumerate(kinds) if k.dtype == "uint8" and places[i][1] == column]
+    for column in sorted(set(columns)):
+        own = [i for i, k in enumerate(kinds) if k.dtype == "uint8" and columns[i] == column]
         colour = _commonest(pictures, spread(own, _MOST_VOTES))
         changed = {i: _behind(pictures.pixels(i), kinds[i], colour) for i in spread(own, _SAMPLES)}
-        if wanted is None and not _pays(database, facts, changed):
+        if wanted is None and not _pays(pictures, changed):
             colour = None
         for image in own:
             kinds[image] = _behind(pictures.pixels(image), kinds[image], colour)
@@ -66,22 +64,14 @@ def _behind(pixels: NDArray[np.uint8], kind: ImageKind, colour: Colour | None) -
         return kind
     if colour is None or (alpha is not None and not kind.mask):
         return kind
-    if (_some(pixels) == colour).all(axis=1).mean() < _LEAST_PART:
+    if (pixels[::4, ::4, :3] == colour).all(axis=2).mean() < _LEAST_PART:
         return kind
     return replace(kind, mask="background", background=colour)
 
 
-def _some(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Colours of every fourth pixel of every fourth row."""
-    return pixels[::4, ::4, :3].reshape(-1, 3)
-
-
 def _commonest(pictures: Pictures, numbers: Sequence[int]) -> Colour | None:
     """The colour that is the commonest one in most images."""
-    votes: Counter[Colour] = Counter()
-    for image in numbers:
-        colours, counts = np.unique(_some(pictures.pixels(image)), axis=0, return_counts=True)
-        votes[_colour(colours[counts.argmax()])] += 1
+    votes = Counter(_colour(commonest(pictures.pixels(image)[..., :3])) for image in numbers)
     return votes.most_common(1)[0][0] if votes else None
 
 
@@ -90,10 +80,10 @@ def _colour(values: NDArray[np.uint8]) -> Colour:
     return red, green, blue
 
 
-def _pays(database: ImageDatabase, facts: Facts, changed: Mapping[int, ImageKind]) -> bool:
+def _pays(pictures: Pictures, changed: Mapping[int, ImageKind]) -> bool:
     """Whether masks and stills without a background are smaller than stills."""
-    kinds = tuple(changed.get(i, kind) for i, kind in enumerate(facts.kinds))
-    pictures = Pictures(database, replace(facts, kinds=kinds))
+    kinds = tuple(changed.get(i, kind) for i, kind in enumerate(pictures.facts.kinds))
+    pictures = pictures.seen_as(replace(pictures.facts, kinds=kinds))
     chosen = [i for i, kind in changed.items() if kind.mask == "background"]
     plain = still_bytes([pictures.pixels(i)[..., :3] for i in chosen])
     smooth = still_bytes([pictures.filled_pixels(i)[..., :3] for i in chosen])

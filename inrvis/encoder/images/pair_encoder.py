@@ -24,7 +24,6 @@ from inrvis.encoder.images.coding import Coded, PairCoder
 from inrvis.encoder.images.export import ExportedPairs, export
 from inrvis.encoder.images.model import PairModel
 from inrvis.encoder.images.pairing import groups_of, pairs_of
-from inrvis.encoder.images.pictures import Pictures
 from inrvis.encoder.images.settings import (
     EXACT_SIZES,
     ExactSettings,
@@ -79,12 +78,14 @@ class PairEncoder(DatabaseEncoder):
         report: Report | None = None,
     ) -> None:
         super().__init__(database, training, device=device, seed=seed, report=report)
+        places = database.first_places()
+        self._places = [places[image] for image in range(len(database.images))]
         self._covers = False
         if not isinstance(codec, PaperSettings):
             wanted = None if codec is None else codec.covers
-            facts = cut_out(database, self.pictures.facts, wanted=wanted)
+            facts = cut_out(self.pictures, [column for _, column in self._places], wanted=wanted)
             if facts is not None:
-                self.pictures, self._covers = Pictures(database, facts), True
+                self.pictures, self._covers = self.pictures.seen_as(facts), True
             elif wanted:
                 raise UsageError(
                     "no image has a background of one colour, a clear alpha or NaN that masks "
@@ -99,7 +100,6 @@ class PairEncoder(DatabaseEncoder):
         subset = [g.every(training.every_view) for g in groups[:: training.every_time]]
         self._training_pairs = pairs_of(subset, training.pairing)
         self._codes_of_parameters = tuple(map(normalisation, database.parameters))
-        self._places = database.first_places()
 
     def use(self, codec: PaperSettings | ExactSettings) -> None:
         """Take another codec from here on."""

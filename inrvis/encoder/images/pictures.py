@@ -16,7 +16,7 @@ from inrvis.container.images_header import (
     MAX_IMAGE_SIDE,
     ImageKind,
 )
-from inrvis.decoder.covers import background_of, cover_of, padded_cover
+from inrvis.decoder.covers import background_of, cover_of, kept_by, padded_cover
 from inrvis.encoder.images.filling import filled, inner
 from inrvis.errors import SourceError
 from inrvis.sources.database import ImageDatabase
@@ -98,6 +98,14 @@ def spread(numbers: Sequence[int], most: int) -> list[int]:
     return [numbers[i] for i in np.unique(places.round().astype(int))]
 
 
+def commonest(pixels: NDArray[Any]) -> NDArray[Any]:
+    """The commonest value among every fourth pixel of every fourth row, shape (channels,)."""
+    some = pixels[::4, ::4].reshape(-1, pixels.shape[2])
+    found, counts = np.unique(some, return_counts=True, axis=0)
+    value: NDArray[Any] = found[np.argmax(counts)]
+    return value
+
+
 class Pictures:
     """Images as arrays for networks, kept in memory as far as there is room.
 
@@ -115,6 +123,13 @@ class Pictures:
         self._bytes = 0
         # Pixels, the same filled, and covers.
         self._all_stay = 3 * sum(kind.nbytes for kind in facts.kinds) <= _CACHE_BYTES
+
+    def seen_as(self, facts: Facts) -> Pictures:
+        """The same images, and what is in memory of them, by other facts."""
+        other = Pictures(self._database, facts)
+        other._cache.update((k, v) for k, v in self._cache.items() if k[0] == "pixels")
+        other._bytes = sum(values.nbytes for values in other._cache.values())
+        return other
 
     def __len__(self) -> int:
         return len(self._database.images)
@@ -170,9 +185,7 @@ class Pictures:
     def covered(self, image: int) -> NDArray[np.bool_] | None:
         """Pixels that its mask does not leave empty, (1, height, width); None without a mask."""
         mask = self.mask(image)
-        if mask is not None and self.facts.kinds[image].mask == "partial":
-            return ~mask[:1]
-        return mask
+        return None if mask is None else kept_by(self.facts.kinds[image], mask)[None]
 
     def channels(
         self, image: int, window: tuple[slice, slice] | None = None, stride: int = HYPER_STRIDE
@@ -241,18 +254,13 @@ class Pictures:
         return np.ascontiguousarray(values, dtype=np.float32)
 
     def foreground(self, image: int) -> NDArray[np.bool_]:
-        """Pixels that its mask keeps, or that differ from the commonest value; (1, height, width).
-
-        The commonest value is looked for among every fourth pixel of every fourth row.
-        """
+        """Pixels that its mask keeps, or not of the `commonest` value; (1, height, width)."""
         covered = self.covered(image)
         if covered is not None:
             return covered
         pixels = self.pixels(image)
         values = pixels.reshape(*pixels.shape[:2], -1)
-        some = values[::4, ::4].reshape(-1, values.shape[2])
-        found, counts = np.unique(some, return_counts=True, axis=0)
-        return np.asarray((values != found[np.argmax(counts)]).any(axis=2)[None])
+        return np.asarray((values != commonest(values)).any(axis=2)[None])
 
     def window(self, image: int, side: int, top: float, left: float) -> tuple[slice, slice] | None:
         """Square at a relative place; None where the image is smaller and is taken whole."""
