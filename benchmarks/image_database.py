@@ -1,9 +1,11 @@
 """Databases of images: our files against AVIF, JPEG XL, WebP, x265 and SVT-AV1.
 
     python -m benchmarks.image_database DIR.cdb [--file LABEL=views.inr[@SECONDS]]… [--images N]
-        [--minutes M]
+        [--along PARAMETER] [--minutes M]
 
 Every codec gets the same distinct images in the same run, in the order of a path over the views.
+With ``--along`` video codecs get them a second time, with that parameter, such as time, running
+fastest: where its steps change less than a turn of the view, a user would order them so.
 Rates are bytes on disk, weights included; peers' are bare streams. Results go to
 ``benchmarks/results/image_database.json`` as they come, and a run that is called again goes on
 where the last one stopped, so a long benchmark is a row of short ones.
@@ -19,7 +21,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +30,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.image_peers import ImagePeer, Rgb, image_peers
+from benchmarks.image_peers import ImagePeer, Rgb, Video, image_peers
 from benchmarks.image_quality import Quality, background, load_lpips
 from benchmarks.provenance import ROOT, provenance
 from inrvis.decoder.sessions import Device
@@ -53,6 +55,7 @@ class Views:
     images: tuple[Rgb, ...]
     numbers: tuple[int, ...]
     background: tuple[int, int, int]
+    shown_number: int
 
     @property
     def pixels(self) -> int:
@@ -61,8 +64,14 @@ class Views:
 
     @property
     def shown(self) -> int:
-        """The image whose crop is kept: in the middle of the path."""
-        return len(self.images) // 2
+        """Where the image is whose crop is kept."""
+        return self.numbers.index(self.shown_number)
+
+    def ordered(self, numbers: Sequence[int]) -> Views:
+        """The same images in another order."""
+        places = {number: place for place, number in enumerate(self.numbers)}
+        own = tuple(number for number in numbers if number in places)
+        return replace(self, images=tuple(self.images[places[n]] for n in own), numbers=own)
 
     def crop(self, image: Rgb) -> Rgb:
         """The part of an image that is shown: the densest foreground there is."""
@@ -82,13 +91,16 @@ class Views:
         return int(top), int(left)
 
 
-def view_order(database: ImageDatabase, column: int) -> list[int]:
+def view_order(database: ImageDatabase, column: int, along: str = "") -> list[int]:
     """Numbers of the distinct images of a column, along a path that turns back at each row's end.
 
-    The parameter of most values runs fastest, so that neighbours differ by one small step.
+    The parameter ``along``, else that of most values, runs fastest, so that neighbours differ by
+    one small step.
     """
+    parameters = database.parameters
     axes = sorted(
-        range(len(database.parameters)), key=lambda axis: len(database.parameters[axis].values)
+        range(len(parameters)),
+        key=lambda i: (parameters[i].name == along, len(parameters[i].values)),
     )
 
     def place(values: tuple[int, ...]) -> tuple[int, ...]:
@@ -103,7 +115,7 @@ def view_order(database: ImageDatabase, column: int) -> list[int]:
     cells = [cell for cell in database.cells if cell.images[column] >= 0]
     sphere = [p for p, q in enumerate(database.parameters) if q.name in ("phi", "theta")]
     grid = math.prod(len(parameter.values) for parameter in database.parameters)
-    if len(sphere) == 2 and 2 * len(cells) < grid:
+    if not along and len(sphere) == 2 and 2 * len(cells) < grid:
         cells = _path_over_sphere(database, cells, sphere)
     else:
         cells.sort(key=lambda cell: place(cell.values))
@@ -144,8 +156,10 @@ def _direction(database: ImageDatabase, cell: Cell) -> npt.NDArray[np.float64]:
     )
 
 
-def load(folder: Path, name: str, column: str | None, most: int | None) -> Views:
-    """Read the images of a database: of one column, one size, RGB."""
+def load(
+    folder: Path, name: str, column: str | None, most: int | None, along: str = ""
+) -> tuple[Views, Views]:
+    """Read the images of a database: of one column, one size, RGB; in two orders."""
     database = cinema.read(folder, columns=None if column is None else [column])
     position = next(p for p in range(len(database.columns)) if _has_colours(database, p))
     numbers = view_order(database, position)
@@ -159,7 +173,10 @@ def load(folder: Path, name: str, column: str | None, most: int | None) -> Views
         numbers = numbers[start : start + most]
     images = tuple(database.images[number].load() for number in numbers)
     some = images[:: max(1, len(images) // 8)]
-    return Views(name, images, tuple(numbers), background(some))
+    views = Views(name, images, tuple(numbers), background(some), numbers[len(numbers) // 2])
+    if along and along not in [parameter.name for parameter in database.parameters]:
+        raise UsageError(f"{folder} has no parameter {along!r}")
+    return views, views.ordered(view_order(database, position, along))
 
 
 def _has_colours(database: ImageDatabase, column: int) -> bool:
@@ -201,16 +218,19 @@ def _access_seconds(access: Callable[[int], Any], count: int) -> float:
     return statistics.median(_timed(partial(access, k))[1] for k in order)
 
 
-def measure_peer(peer: ImagePeer, setting: float, views: Views, lpips: Any) -> Record:
+def measure_peer(
+    peer: ImagePeer, setting: float, views: Views, lpips: Any, label: str = ""
+) -> Record:
     """Encode, decode and judge at one setting."""
+    label = label or peer.label
     # A first call loads the library and its tables.
     peer.encode(views.images[:1], setting)
     stream, encode_seconds = _timed(lambda: peer.encode(views.images, setting))
-    crop = crop_path(views.name, peer.label, setting)
+    crop = crop_path(views.name, label, setting)
     quality, decode_seconds = _judge(views, peer.decode(stream), lpips, crop)
     count = len(views.images)
     return {
-        "codec": peer.label,
+        "codec": label,
         peer.setting_name: setting,
         "setting": setting,
         "encoded_bytes": stream.nbytes,
@@ -333,7 +353,9 @@ def run(arguments: argparse.Namespace) -> bool:
     """Measure what is not measured yet; False where time ran out first."""
     deadline = time.monotonic() + 60 * arguments.minutes if arguments.minutes else math.inf
     name = arguments.name or arguments.database.stem
-    views = load(arguments.database, name, arguments.column, arguments.images)
+    views, along = load(
+        arguments.database, name, arguments.column, arguments.images, arguments.along
+    )
     lpips, no_lpips = load_lpips()
     height, width, _ = views.images[0].shape
     facts = {
@@ -361,8 +383,13 @@ def run(arguments: argparse.Namespace) -> bool:
         if reason := peer.missing():
             entry["absent"][peer.label] = reason
             continue
+        orders = {peer.label: views}
+        if arguments.along and isinstance(peer, Video):
+            orders[f"{peer.label} along {arguments.along}"] = along
         work += [
-            (peer.label, s, partial(measure_peer, peer, s, views, lpips)) for s in peer.settings
+            (label, s, partial(measure_peer, peer, s, order, lpips, label))
+            for label, order in orders.items()
+            for s in peer.settings
         ]
     done = {(r["codec"], r["setting"]) for r in entry["records"]}
     if arguments.again:
@@ -395,6 +422,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("database", type=Path)
     parser.add_argument("--name", help="under which results are kept; the folder's by default")
     parser.add_argument("--column", help="column of files; the first of colours by default")
+    parser.add_argument("--along", default="", metavar="PARAMETER", help="order for video codecs")
     parser.add_argument("--images", type=int, help="a stretch of so many images instead of all")
     parser.add_argument(
         "--file",

@@ -47,9 +47,9 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--latents", type=int, metavar="M", help="of the paper's networks, 48")
     group.add_argument(
         "--pairing",
-        choices=("sorted", "sphere"),
-        default="sorted",
-        help="partners by the order of theta and phi, or the nearest view",
+        metavar="BY",
+        help="partners: sorted views by theta and phi, sphere for the nearest views, a parameter "
+        "such as time for neighbours along it, or auto for those that are most alike",
     )
     group.add_argument("--every-view", type=int, metavar="K", help="train on every K-th view")
     group.add_argument("--every-time", type=int, metavar="K", help="train on every K-th time")
@@ -84,10 +84,10 @@ def run_images(arguments: argparse.Namespace) -> int:
         "every_view": arguments.every_view,
         "every_time": arguments.every_time,
         "steps": arguments.steps,
+        "pairing": arguments.pairing,
     }
     training = replace(
         training,
-        pairing=arguments.pairing,
         **{name: value for name, value in given.items() if value is not None},
     )
     with ProgressBar(arguments.quiet) as bar:

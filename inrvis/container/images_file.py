@@ -158,12 +158,14 @@ def _read_tables(header: ImagesHeader, data: bytes) -> Tables:
     _require(len(np.unique(files[files >= 0])) == header.images, "an image without a cell")
     _require(((kinds >= 0) & (kinds < len(header.kinds))).all(), "the kind of an image")
     _require(((pairs >= (0, -1)) & (pairs < header.images)).all(), "a pair")
-    coded = pairs[pairs >= 0]
-    if header.pairs:
-        _require(
-            len(coded) == header.images == len(np.unique(coded)), "images that are not in one pair"
-        )
     both = pairs[pairs[:, 1] >= 0]
+    if header.pairs:
+        # A left image may have several partners.
+        lefts = np.concatenate([np.unique(both[:, 0]), pairs[pairs[:, 1] < 0, 0]])
+        own = np.concatenate([lefts, both[:, 1]])
+        _require(
+            len(own) == header.images == len(np.unique(own)), "images that are not in one pair"
+        )
     sizes = np.array([(k.height, k.width) for k in header.kinds])[kinds]
     _require((sizes[both[:, 0]] == sizes[both[:, 1]]).all(), "a pair of different sizes")
     return Tables(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrvis.bitstream.latents import NUMBER_OF_SCALES, LatentDecoder, scales
-from inrvis.container.images_file import StoredImages, cells_of_images
+from inrvis.container.images_file import Pair, StoredImages, cells_of_images
 from inrvis.container.images_header import (
     HYPER_STRIDE,
     LATENT_STRIDE,
@@ -166,6 +166,11 @@ class PairNetworks:
         """Whether a left image needs the latents of its partner."""
         return self._uses("synthesis_left", "y_right")
 
+    @property
+    def left_alone(self) -> bool:
+        """Whether the symbols of a left image do not depend on its partner."""
+        return not (self.joint or self._uses("hyper_left", "z_right"))
+
     def _uses(self, role: str, name: str) -> bool:
         return name in self._roles[role].inputs
 
@@ -174,7 +179,7 @@ class PairNetworks:
     ) -> Latents:
         """Latents of a pair, or of the left image and what it depends on."""
         need_y = want_right or self.joint
-        need_z = need_y or self._uses("hyper_left", "z_right")
+        need_z = want_right or not self.left_alone
         height, width = kind.padded
         self._pixels = height * width
         small = (height // HYPER_STRIDE, width // HYPER_STRIDE)
@@ -294,8 +299,11 @@ class PairPictures:
         self._networks = PairNetworks(codec, stored.graphs, dict(stored.weights), settings)
         self.device = self._networks.device
         self._cells_of = cells_of_images(stored.tables, stored.header.images)
-        self._pairs = {image: pair for pair in stored.tables.pairs for image in pair if image >= 0}
-        self._recent: OrderedDict[tuple[int, bool], Latents] = OrderedDict()
+        pairs = stored.tables.pairs
+        if not self._networks.left_alone and len({left for left, _ in pairs}) < len(pairs):
+            raise FormatError("an image has several partners, on all of which it would depend")
+        self._pairs = {image: pair for pair in pairs for image in pair if image >= 0}
+        self._recent: OrderedDict[Pair, Latents] = OrderedDict()
 
     def channels(self, image: int) -> Array:
         """Channels of an image, (channels, height, width), nominally 0 … 1."""
@@ -308,8 +316,8 @@ class PairPictures:
         """Latents of an image's pair; those of its partner only where it depends on them."""
         left, right = self._pairs[image]
         want_right = image == right
-        for key in ((left, True), (left, want_right)):
-            if key in self._recent:
+        for key in self._recent:
+            if image in key:
                 self._recent.move_to_end(key)
                 return self._recent[key]
         left_side, left_source = self._side(left)
@@ -320,7 +328,8 @@ class PairPictures:
         left_source.finish()
         if right_source is not None and (want_right or self._networks.joint):
             right_source.finish()
-        self._recent[left, want_right] = latents
+        both = want_right or self._networks.joint
+        self._recent[left, right if both else -1] = latents
         if len(self._recent) > _RECENT_PAIRS:
             self._recent.popitem(last=False)
         return latents

@@ -1,4 +1,4 @@
-"""Make the golden files of images: `make_images.py pairs`, `covers` or `network`. Once each.
+"""Make the golden files of images: `make_images.py pairs` (covers, shared, network). Once each.
 
 Their reference is what torch's networks give, in double precision, for the decoded latents or
 embeddings: ONNX Runtime takes no part in it. That these are right, their checksums say.
@@ -41,7 +41,7 @@ def view(phi: float, column: str) -> Any:
     return np.rint(255 * np.concatenate([rgb, alpha], axis=-1)).astype(np.uint8)
 
 
-def database() -> ImageDatabase:
+def database(parameter: str = "phi") -> ImageDatabase:
     """Return two columns of three views; the last depth is missing."""
     images, cells = [], []
     for k, phi in enumerate(PHIS):
@@ -56,7 +56,7 @@ def database() -> ImageDatabase:
             images.append(StoredImage(40, 50, channels, dtype, lambda p=pixels: p))  # type: ignore[misc, arg-type]
         cells.append(Cell((k,), tuple(row)))
     return ImageDatabase(
-        (Parameter("phi", PHIS),), ("colour", "depth"), tuple(cells), tuple(images)
+        (Parameter(parameter, PHIS),), ("colour", "depth"), tuple(cells), tuple(images)
     )
 
 
@@ -73,9 +73,13 @@ def rounded(model: Any, quantiser: Quantiser) -> torch.nn.ParameterDict:
 
 def make_pairs(name: str, covers: bool) -> None:
     """Write a file of pairs and its reference."""
-    training = ImageTraining(steps=250, batch=4, crop=32, rate=3e-3, trade_off=0.02)
+    pairing = "time" if name == "shared" else "sorted"
+    training = ImageTraining(
+        steps=250, batch=4, crop=32, rate=3e-3, trade_off=0.02, pairing=pairing
+    )
     settings = ExactSettings(8, 6, 4, 8, 16, covers=covers)
-    encoder = PairEncoder(database(), settings, training, device="cpu")
+    source = database("time" if name == "shared" else "phi")
+    encoder = PairEncoder(source, settings, training, device="cpu")
     if covers:
         masks = [encoder.pictures.mask(i) for i in range(len(encoder.pictures))]
         outlines = learn_outlines([m for m in masks if m is not None])
@@ -153,4 +157,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "network":
         make_network()
     else:
-        make_pairs({"pairs": "images", "covers": "covers"}[sys.argv[1]], sys.argv[1] == "covers")
+        name = {"pairs": "images"}.get(sys.argv[1], sys.argv[1])
+        make_pairs(name, covers=name != "images")

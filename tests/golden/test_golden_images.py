@@ -16,6 +16,7 @@ pytestmark = pytest.mark.decode_only
 
 FOLDER = Path(__file__).parent
 DIGESTS = {
+    "shared": "9faa144cffa59c86e4f8937fe6c449f7096e82d38295e0337396cc6e74366dc4",
     "covers": "2158b12656f3c98edc4854591b6166db766430a8c39af140f9704f9ddbe9c90a",
     "images": "4b8308e202494ee72c8da1a6937299b82f499bdcc8a5d44c4b419f760eac6c43",
     "network": "bb287589d7347539e7753c2bf68fd50f497223ff6cdcda83de82838a125166da",
@@ -28,15 +29,23 @@ def test_the_file_is_the_one_that_was_made(name: str) -> None:
     assert hashlib.sha256(data).hexdigest() == DIGESTS[name]
 
 
-@pytest.mark.parametrize("name", ["images", "covers"])
+PAIRS = {
+    "images": ((0, 2), (4, -1), (1, 3)),
+    "covers": ((0, 2), (4, -1), (1, 3)),
+    # One left image of two pairs.
+    "shared": ((2, 0), (2, 4), (3, 1)),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
 def test_pictures(name: str) -> None:
     with inrvis.open(FOLDER / f"format1_{name}.inr") as images:
         assert isinstance(images, Images)
         assert images.columns == ("colour", "depth")
         assert [cell.images for cell in images.cells] == [(0, 1), (2, 3), (4, -1)]
-        assert images.pairs == ((0, 2), (4, -1), (1, 3))
+        assert images.pairs == PAIRS[name]
         codec = images.header.codec
-        assert (images.kind(0).background == (0, 0, 51)) == (name == "covers")
+        assert (images.kind(0).background == (0, 0, 51)) == (name != "images")
         with np.load(FOLDER / f"format1_{name}.npz") as reference:
             for number in range(images.count):
                 wanted = reference[f"image{number}"] / 16384

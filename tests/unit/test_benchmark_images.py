@@ -121,6 +121,16 @@ def test_neighbours_on_the_path_differ_by_one_step(counts: tuple[int, int, int])
     assert set(steps) == {1}
 
 
+def test_a_parameter_that_runs_fastest() -> None:
+    views_in = database(3, 2, 4)
+    order = view_order(views_in, 0, "time")
+    assert sorted(order) == list(range(len(views_in.cells)))
+    for start in range(0, 24, 3):
+        cells = [views_in.cells[number].values for number in order[start : start + 3]]
+        assert len({cell[1:] for cell in cells}) == 1
+        assert [abs(a[0] - b[0]) for a, b in pairwise(cells)] == [1, 1]
+
+
 def test_scattered_views_are_visited_by_nearness() -> None:
     directions = image_render.geodesic_views(42)
     degrees = [image_render.angles(direction) for direction in directions]

@@ -23,7 +23,6 @@ from inrvis.encoder.images.encode import encode_images
 from inrvis.encoder.images.model import Batch, laplace_bits
 from inrvis.encoder.images.ops import TorchOps
 from inrvis.encoder.images.pair_encoder import PairEncoder
-from inrvis.encoder.images.pairing import groups_of, pairs_of
 from inrvis.encoder.images.report import ImagesReport
 from inrvis.encoder.images.settings import (
     EXACT_SIZES,
@@ -418,27 +417,6 @@ def test_latents_round_trip_with_outliers() -> None:
     decoder = LatentDecoder(encoder.finish())
     np.testing.assert_array_equal(decoder.take(tables), values)
     np.testing.assert_array_equal(decoder.take(tables), values[:, ::-1])
-
-
-def test_pairs_in_order_and_on_the_sphere() -> None:
-    phis = tuple(str(p) for p in range(-180, 180, 24))  # 15: rows end in the middle of pairs
-    source = database(("rgb",), phis)
-    groups = groups_of(source)
-    assert [len(g.images) for g in groups] == [44]
-    ordered, near = pairs_of(groups, "sorted"), pairs_of(groups, "sphere")
-    place = {image: i for i, image in enumerate(groups[0].images)}
-    assert [tuple(place[i] for i in pair) for pair in ordered] == [
-        (2 * k, 2 * k + 1) for k in range(22)
-    ]
-
-    def length(pairs: Any) -> float:
-        d = groups[0].directions
-        return float(sum(np.linalg.norm(d[place[a]] - d[place[b]]) for a, b in pairs))
-
-    assert sorted(i for pair in near for i in pair) == sorted(place)
-    assert length(near) < length(ordered)
-    alone = pairs_of([replace(groups[0], images=groups[0].images[:5])], "sorted")
-    assert alone[-1] == (groups[0].images[4], -1)
 
 
 def test_small_databases_are_refused(tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         tuple(Cell((k,), (k,)) for k in range(3)),
         tuple(images),
     )
-    encoder = PairEncoder(source, ExactSettings(8, 6, 4, 8, 8), ImageTraining(), device="cpu")
+    training = ImageTraining(pairing="sorted")
+    encoder = PairEncoder(source, ExactSettings(8, 6, 4, 8, 8), training, device="cpu")
     model = encoder.make_model()
     exported = encoder.export(encoder.trainer(model))
     path = tmp_path_factory.mktemp("images") / "sound.inr"

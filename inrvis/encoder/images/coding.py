@@ -154,12 +154,12 @@ class PairCoder:
     ) -> Coded:
         """Code all pairs."""
         records: dict[int, bytes] = {}
-        bits = 0.0
+        bits: dict[int, float] = {}
         for done, pair in enumerate(pairs, start=1):
             for image, source in zip(pair, self.code(pair), strict=True):
                 if source is not None:
                     records[image] = source.record()
-                    bits += source.estimated_bits
+                    bits[image] = source.estimated_bits
             if progress is not None:
                 progress(done / len(pairs))
-        return Coded(tuple(records[i] for i in range(len(records))), bits)
+        return Coded(tuple(records[i] for i in range(len(records))), sum(bits.values()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from inrvis.encoder.images.base import DatabaseEncoder, Encoded, normalisation
 from inrvis.encoder.images.coding import Coded, PairCoder
 from inrvis.encoder.images.export import ExportedPairs, export
 from inrvis.encoder.images.model import PairModel
-from inrvis.encoder.images.pairing import groups_of, pairs_of
+from inrvis.encoder.images.pairing import choose_pairing, paired
 from inrvis.encoder.images.settings import (
     EXACT_SIZES,
     ExactSettings,
@@ -95,10 +95,20 @@ class PairEncoder(DatabaseEncoder):
         self._fixed = codec is not None and codec.channels > 0
         self._codec: PaperSettings | ExactSettings
         self.use(codec if codec and self._fixed else suitable_size(self.total_pixels))
-        groups = groups_of(database)
-        self.pairs = pairs_of(groups, training.pairing)
-        subset = [g.every(training.every_view) for g in groups[:: training.every_time]]
-        self._training_pairs = pairs_of(subset, training.pairing)
+        self._pairing = training.pairing
+        if self._pairing == "auto":
+            self._pairing = choose_pairing(database, self.pictures)
+        # Where a left image depends on its partner, it can have one alone.
+        pair_up = partial(
+            paired,
+            database,
+            self._pairing,
+            shared=isinstance(self._codec, ExactSettings) and not self._codec.attention,
+        )
+        self.pairs = pair_up()
+        self._training_pairs = pair_up(
+            every_view=training.every_view, every_time=training.every_time
+        )
         self._codes_of_parameters = tuple(map(normalisation, database.parameters))
 
     def use(self, codec: PaperSettings | ExactSettings) -> None:
@@ -160,7 +170,7 @@ class PairEncoder(DatabaseEncoder):
         exported = self.export(trainer)
         coded = self.code(model, exported)
         # Pair by pair, as a decoder of all images goes.
-        order = [image for pair in self.pairs for image in pair if image >= 0]
+        order = list(dict.fromkeys(image for pair in self.pairs for image in pair if image >= 0))
         measured = self.measure(self.pack(exported, coded, {}, trainer.steps), order)
         data = self.pack(exported, coded, measured.stored(), trainer.steps)
         both = sum(right >= 0 for _, right in self.pairs)
@@ -251,7 +261,7 @@ class PairEncoder(DatabaseEncoder):
         encoding = {
             "steps": steps,
             "trade_off": self.training.trade_off,
-            "pairing": self.training.pairing,
+            "pairing": self._pairing,
         }
         return self.packed(exported, coded.records, metrics, encoding, self.pairs)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inrvis.container.images_file import Pair
-from inrvis.encoder.images.settings import Pairing
+from inrvis.encoder.images.pictures import Pictures, spread
+from inrvis.errors import UsageError
 from inrvis.parameters import Parameter
 from inrvis.sources.database import ImageDatabase
 
@@ -19,16 +21,18 @@ _POLAR = ("theta", "elevation")
 _AZIMUTH = ("phi", "azimuth")
 # Distances of all pairs of larger groups would not fit into memory.
 _MOST_COMPARED = 3000
+# Pairs that tell how alike partners are.
+_SAMPLES = 16
 
 
 @dataclass(frozen=True)
-class Views:
-    """Images that differ in their view alone, in the paper's order: by theta, then by phi.
+class Neighbours:
+    """Images that differ in their view alone, or in one other parameter alone.
 
     Attributes
     ----------
     images : tuple of int
-        Their numbers.
+        Their numbers: views in the paper's order, by theta, then by phi; else by the parameter.
     directions : ndarray, shape (n, 3)
         Unit vectors of their views; without views, points on a line in order.
     """
@@ -36,23 +40,33 @@ class Views:
     images: tuple[int, ...]
     directions: NDArray[np.float64]
 
-    def every(self, step: int) -> Views:
-        """Every ``step``-th view."""
-        return Views(self.images[::step], self.directions[::step])
+    def every(self, step: int) -> Neighbours:
+        """Every ``step``-th image."""
+        return self.part(slice(None, None, step))
+
+    def only(self, images: Collection[int]) -> Neighbours:
+        """Those that are among ``images``."""
+        own = [i for i, image in enumerate(self.images) if image in images]
+        return Neighbours(tuple(self.images[i] for i in own), self.directions[own])
+
+    def part(self, which: slice) -> Neighbours:
+        """Those at some places of the order."""
+        return Neighbours(self.images[which], self.directions[which])
 
 
-def groups_of(database: ImageDatabase) -> list[Views]:
-    """Groups of images of one size, column and time: whatever is not a view is equal.
+def groups_of(database: ImageDatabase, along: str = "") -> list[Neighbours]:
+    """Groups of images of one size and column that differ in one thing.
 
-    A database without views is one group for each size and column, in the order of its
-    parameters.
+    Parameters
+    ----------
+    database : ImageDatabase
+        The images.
+    along : str
+        The parameter that differs. By default the view; a database without views is then one
+        group for each size and column, in the order of its parameters.
     """
     parameters = database.parameters
-    names = [p.name.lower() for p in parameters]
-    views = [i for i, name in enumerate(names) if name in (*_POLAR, *_AZIMUTH)]
-    # By theta first, whatever the order of the table's columns.
-    views.sort(key=lambda i: names[i] not in _POLAR)
-    order = views or list(range(len(parameters)))
+    order = [i for i, p in enumerate(parameters) if p.name == along] or _views(parameters)
     groups: dict[Any, list[tuple[tuple[int, ...], int]]] = defaultdict(list)
     for image, (cell, column) in database.first_places().items():
         stored = database.images[image]
@@ -63,8 +77,16 @@ def groups_of(database: ImageDatabase) -> list[Views]:
     for key in sorted(groups):
         members = sorted(groups[key])
         images = tuple(image for _, image in members)
-        result.append(Views(images, _directions([p for p, _ in members], order, parameters)))
+        result.append(Neighbours(images, _directions([p for p, _ in members], order, parameters)))
     return result
+
+
+def _views(parameters: Sequence[Parameter]) -> list[int]:
+    """Parameters that make up the view, theta first whatever the table's order; all without."""
+    names = [p.name.lower() for p in parameters]
+    views = [i for i, name in enumerate(names) if name in (*_POLAR, *_AZIMUTH)]
+    views.sort(key=lambda i: names[i] not in _POLAR)
+    return views or list(range(len(parameters)))
 
 
 def _directions(
@@ -87,7 +109,7 @@ def _directions(
     return np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)], axis=1)
 
 
-def pairs_of(groups: Sequence[Views], pairing: Pairing) -> tuple[Pair, ...]:
+def pairs_of(groups: Sequence[Neighbours], pairing: str) -> tuple[Pair, ...]:
     """Pairs of all groups; what is left over is alone, with -1 for a partner."""
     pairs: list[Pair] = []
     for group in groups:
@@ -98,20 +120,95 @@ def pairs_of(groups: Sequence[Views], pairing: Pairing) -> tuple[Pair, ...]:
     return tuple(pairs)
 
 
-def _sorted(group: Views) -> list[Pair]:
+def paired(
+    database: ImageDatabase,
+    pairing: str,
+    *,
+    shared: bool = False,
+    every_view: int = 1,
+    every_time: int = 1,
+) -> tuple[Pair, ...]:
+    """Pairs of a database, or of a part of it to train on.
+
+    Parameters
+    ----------
+    database : ImageDatabase
+        The images.
+    pairing : str
+        "sorted" and "sphere" for views, or the name of a parameter: neighbours along that.
+    shared : bool
+        Whether a left image may have several partners; along a parameter it then has two.
+    every_view, every_time : int
+        Take every n-th view and time, or pair where time is what its images differ in.
+
+    Raises
+    ------
+    UsageError
+        If nothing is called so.
+    """
+    if pairing in ("sorted", "sphere"):
+        groups = [g.every(every_view) for g in groups_of(database)[::every_time]]
+        return pairs_of(groups, pairing)
+    if pairing not in _varying(database):
+        known = ", ".join(["auto", "sorted", "sphere", *_varying(database)])
+        raise UsageError(f"nothing to pair by is called {pairing!r}: choose one of {known}")
+    pairs: list[Pair] = []
+    alone: set[int] = set()
+    for group in groups_of(database, pairing)[::every_view]:
+        own = _around(group) if shared else _sorted(group)
+        pairs += own[::every_time]
+        alone |= set(group.images) - {image for pair in own for image in pair}
+    # What has no neighbour has a view beside it.
+    rest = [group.only(alone) for group in groups_of(database)]
+    return (*pairs, *pairs_of(rest, "sorted"))
+
+
+def choose_pairing(database: ImageDatabase, pictures: Pictures) -> str:
+    """The pairing whose partners are most alike, by the squared difference of some of them."""
+    differences = {}
+    # Of equals the first is taken: along a parameter partners may be shared.
+    for pairing in (*_varying(database), "sorted", "sphere"):
+        both = [pair for pair in paired(database, pairing) if pair[1] >= 0]
+        some = [both[i] for i in spread(range(len(both)), _SAMPLES)]
+        if 4 * len(both) >= len(pictures):
+            differences[pairing] = fmean(_difference(pictures, *pair) for pair in some)
+    return min(differences, key=lambda name: differences[name], default="sorted")
+
+
+def _difference(pictures: Pictures, left: int, right: int) -> float:
+    return float(np.square(pictures.channels(left) - pictures.channels(right)).mean())
+
+
+def _varying(database: ImageDatabase) -> list[str]:
+    """Parameters with several values."""
+    return [p.name for p in database.parameters if len(p.values) > 1]
+
+
+def _sorted(group: Neighbours) -> list[Pair]:
     images = group.images
     return [(images[i], images[i + 1]) for i in range(0, len(images) - 1, 2)]
 
 
-def _nearest(group: Views) -> list[Pair]:
+def _around(group: Neighbours) -> list[Pair]:
+    """Threes of neighbours, whose middle one is the partner of both others; a last one joins."""
+    images = group.images
+    starts = list(range(0, len(images), 3))
+    if len(starts) > 1 and len(images) % 3 == 1:
+        starts.pop()
+    pairs = []
+    for start, end in zip(starts, [*starts[1:], len(images)], strict=True):
+        middle = images[min(start + 1, end - 1)]
+        pairs += [(middle, image) for image in images[start:end] if image != middle]
+    return pairs
+
+
+def _nearest(group: Neighbours) -> list[Pair]:
     """Greedy matching, the closest pair first; the earlier image of the order is the left one."""
     number = len(group.images)
     if number > _MOST_COMPARED:
         half = number // 2
         parts = (slice(0, half), slice(half, None))
-        return [
-            pair for p in parts for pair in _nearest(Views(group.images[p], group.directions[p]))
-        ]
+        return [pair for part in parts for pair in _nearest(group.part(part))]
     first, second = np.triu_indices(number, 1)
     distance = np.linalg.norm(group.directions[first] - group.directions[second], axis=1)
     free = np.ones(number, dtype=bool)

@@ -10,7 +10,6 @@ from inrvis.targets import BitRate, Ratio
 
 Attention = Literal["joint", "epipolar"]
 Prior = Literal["parameters", "free"]
-Pairing = Literal["sorted", "sphere"]
 
 
 _PUBLISHED: dict[str, tuple[Attention, Prior]] = {
@@ -157,8 +156,10 @@ class ImageTraining:
         Whether the step size falls to nothing over the training.
     every_view, every_time : int
         Take every n-th view and every n-th time step for training; the paper has 2 and 3.
-    pairing : {"sorted", "sphere"}
-        Neighbours in the order of the parameters, as in the paper, or on the sphere of views.
+    pairing : str
+        Which images are partners: "sorted" views in the order of theta and phi, as in the paper,
+        "sphere" for the nearest views, a parameter's name for neighbours along that, or "auto" for
+        those of them that are most alike.
     clip : float
         Largest norm of a gradient.
     """
@@ -172,7 +173,7 @@ class ImageTraining:
     decay: bool = True
     every_view: int = 1
     every_time: int = 1
-    pairing: Pairing = "sorted"
+    pairing: str = "auto"
     clip: float = 2.5
 
     def __post_init__(self) -> None:
@@ -186,7 +187,7 @@ class ImageTraining:
             raise UsageError("every_view, every_time, batch and steps must be positive")
 
     @classmethod
-    def paper(cls, seconds: float = 3600.0, pairing: Pairing = "sorted") -> ImageTraining:
+    def paper(cls, seconds: float = 3600.0, pairing: str = "sorted") -> ImageTraining:
         """Recipe of the paper, section 4: whole images, one pair a step, Adam at 1e-4."""
         return cls(
             seconds=seconds,

@@ -49,8 +49,12 @@ class Transform:
         rows of 0 where there are more latents than values in a block.
     step : float
         Rounding step of the latents, in units of the pixels.
-    octaves : Tensor
-        Mean of `local_octaves`, shape (latents,).
+    octaves, right_octaves : Tensor
+        Mean of `local_octaves`, shape (latents,): of all latents, and of what is left of right
+        ones after what carries over from the left ones.
+    carried : Tensor
+        What part of each latent of a left image the right one has at the same place, shape
+        (latents,): 0 to 1.
     mean_units : Tensor
         Latents' units to one of a hyperlatent, for those that stand for means.
     components : Tensor
@@ -64,6 +68,8 @@ class Transform:
     basis: Tensor
     step: float
     octaves: Tensor
+    right_octaves: Tensor
+    carried: Tensor
     mean_units: Tensor
     components: Tensor
     hyper_means: Tensor
@@ -137,12 +143,18 @@ def find_transform(tiles: Tensor, latents: int, hyperlatents: int, trade_off: fl
     components = _principal(spread.T @ spread, hyperlatents - number) * _OCTAVES
     hyper = torch.cat([means / units, (spread @ components.T).float() / _OCTAVES**2], dim=1)
     left, right = hyper.chunk(2)
+    first, second = coded.chunk(2)
+    products, squares = ((first * x).sum(dim=(0, 2, 3)) for x in (second, first))
+    carried = (products / squares.clamp(min=1e-9)).clamp(0, 1)
+    rest = second - carried[:, None, None] * first.round()
     middle = hyper.mean(dim=0)
     return Transform(
         centre,
         vectors.float(),
         step,
         octaves.float(),
+        local_octaves(rest, number).flatten(1).mean(dim=0),
+        carried,
         units,
         components.float(),
         middle,

@@ -150,10 +150,12 @@ class ExactModel(PairModel):
         return ops.depth_to_space(ops.integer_conv(x, "h2", 4 * n, 1))
 
     def context_y(self, ops: Ops, y_left: Any, features: Any) -> Any:
-        """Convolutions of the left latents and the right features."""
+        """Convolutions of the left latents and the right features; those also as they are."""
         hidden = ops.integer_conv(ops.concat([y_left, features]), "cy_0", self.features)
         hidden = ops.integer_conv(hidden, "cy_1", self.features)
-        return ops.integer_conv(hidden, "cy_2", 2 * self.latents, 1, signed=True)
+        # There are more latents than hidden channels, and each predicts its own partner best.
+        both = ops.concat([hidden, y_left])
+        return ops.integer_conv(both, "cy_2", 2 * self.latents, 1, signed=True)
 
     def synthesis(
         self,

@@ -45,7 +45,7 @@ def start_from(
     for name in HEADS:
         _nothing(stored, name)
     _hyperlatents(stored, analysing, t)
-    hidden = _pass_on(stored, t)
+    hidden, features = _pass_on(stored, t), stored["cy_1_w"].shape[0]
     for name in ("hl", "cy_2"):
         head = stored[f"{name}_w"]
         middle = head.shape[2] // 2
@@ -54,9 +54,14 @@ def start_from(
         units[torch.arange(means), torch.arange(means)] = t.mean_units
         # Tables are counted in eighths of an octave, activations in sixteenths.
         units[latents:, means:] = t.components.T * TABLES_PER_OCTAVE / MEAN_UNIT
+        octaves = t.octaves
+        if name == "cy_2":
+            units[:means] *= 1 - t.carried[:means, None]
+            head[torch.arange(latents), features + torch.arange(latents), 0, 0] = t.carried
+            octaves = t.right_octaves
         head[:, :hidden, middle, middle] = units[:, :hidden]
         bias = stored[f"{name}_b"]
-        bias[latents:] = (t.octaves + OCTAVES_TO_FIRST) * TABLES_PER_OCTAVE / MEAN_UNIT
+        bias[latents:] = (octaves + OCTAVES_TO_FIRST) * TABLES_PER_OCTAVE / MEAN_UNIT
         bias -= _LIFT * head[:, :hidden, middle, middle].sum(dim=1)
     for name in INTEGER_LAYERS:
         weight = stored[f"{name}_w"]
