@@ -15,7 +15,8 @@ from inrvis.cli import main
 from inrvis.decoder.images import Images
 from inrvis.encoder.images.encode import encode_images
 from inrvis.encoder.images.pair_encoder import PairEncoder
-from inrvis.encoder.images.pairing import choose_pairing, groups_of, paired, pairs_of
+from inrvis.encoder.images.pairing import groups_of, paired, pairs_of
+from inrvis.encoder.images.partners import choose_pairing
 from inrvis.encoder.images.pictures import Pictures, look_at
 from inrvis.encoder.images.settings import ExactSettings, ImageTraining
 from inrvis.errors import FormatError, UsageError
@@ -65,17 +66,17 @@ def test_pairs_in_order_and_on_the_sphere() -> None:
 @pytest.mark.parametrize("times", range(2, 9))
 def test_neighbours_share_a_partner(times: int) -> None:
     source = series(times)
-    pairs = paired(source, "time", shared=True)
+    pairs = paired(source, "time", reach=1)
     rights = [right for _, right in pairs]
     lefts = Counter(left for left, _ in pairs)
     assert sorted([*lefts, *rights]) == list(range(len(source.images)))
     for left, right in pairs:
         (time, theta), (other, same) = source.cells[left].values, source.cells[right].values
         assert theta == same
-        # A last image that is left over joins the last three.
-        assert abs(time - other) == 1 or (other == times - 1 and other - time == 2)
+        # An image that is left over joins three others.
+        assert abs(time - other) <= (2 if times % 3 == 1 else 1)
     assert max(lefts.values()) <= 3
-    assert len(lefts) == len(THETAS) * max(1, round(times / 3 + 0.1))
+    assert len(lefts) == len(THETAS) * round(times / 3)
 
 
 def test_pairs_along_a_parameter_without_sharing() -> None:
@@ -85,17 +86,38 @@ def test_pairs_along_a_parameter_without_sharing() -> None:
     assert len([pair for pair in pairs if pair[1] >= 0]) == 3 * 2 + 1
     assert Counter(i for pair in pairs for i in pair if i >= 0) == Counter(range(15))
     assert pairs[-1][1] == -1
-    part = paired(source, "time", shared=True, every_view=2, every_time=2)
+    part = paired(source, "time", reach=1, every_view=2, every_time=2)
     assert {source.cells[left].values[1] for left, _ in part} == {0, 2}
     assert len(part) == 2 * 2
 
 
+@pytest.mark.parametrize("reach", [2, 3, 4])
+def test_a_longer_reach(reach: int) -> None:
+    source = series(2 * reach + 1 + 10)
+    pairs = paired(source, "time", reach=reach)
+    assert len({left for left, _ in pairs}) == len(THETAS) * round(1 + 10 / (2 * reach + 1))
+    away = [source.cells[a].values[0] - source.cells[b].values[0] for a, b in pairs]
+    assert set(map(abs, away)) <= set(range(1, reach + 2))
+    assert max(away) - min(away) >= reach
+
+
+def chosen(source: ImageDatabase, wanted: str = "auto", **changes: bool) -> tuple[str, int]:
+    pictures = Pictures(source, look_at(source))
+    options = {"shared": True, "covers": False, **changes}
+    return choose_pairing(source, pictures, wanted, 0.01, **options)
+
+
 def test_the_partners_that_are_most_alike_are_chosen() -> None:
-    for turn_deg, wanted in ((2.0, "time"), (120.0, "theta")):
-        source = series(4, turn_deg, tuple(str(t) for t in range(0, 20, 5)))
-        assert choose_pairing(source, Pictures(source, look_at(source))) == wanted
+    close = tuple(str(t) for t in range(0, 20, 5))
+    assert chosen(series(4, 120.0, close))[0] == "theta"
+    assert chosen(series(6, 2.0))[0] == "time"
+    assert chosen(series(6, 2.0), shared=False) == ("time", 0)
+    # What hardly changes reaches further.
+    assert chosen(series(12, 0.2), "time")[1] > chosen(series(12, 30.0), "time")[1]
+    for wanted in ("sorted", "sphere"):
+        assert chosen(series(6, 2.0), wanted) == (wanted, 0)
     encoder = PairEncoder(series(6, 2.0), SMALL, ImageTraining(), device="cpu")
-    assert encoder.pairs == paired(encoder.database, "time", shared=True)
+    assert len({left for left, _ in encoder.pairs}) < len(encoder.pairs)
     joint = replace(SMALL, attention=True)
     encoder = PairEncoder(series(6, 2.0), joint, ImageTraining(), device="cpu")
     assert encoder.pairs == paired(encoder.database, "time")
@@ -104,10 +126,9 @@ def test_the_partners_that_are_most_alike_are_chosen() -> None:
 def test_images_with_a_shared_partner_decode_in_any_order(tmp_path: Path) -> None:
     source, path = series(7), tmp_path / "views.inr"
     report = encode_images(source, path, SMALL, BRIEF, device="cpu", force=True)
-    assert report.pairs == 5 * 3
     with inrvis.open(path) as images:
         assert isinstance(images, Images)
-        assert images.pairs == paired(source, "time", shared=True)
+        assert len(images.pairs) == report.pairs > len({left for left, _ in images.pairs})
         assert images.header.encoding["pairing"] == "time"
         first = [images.decode(k) for k in range(images.count)]
         order = np.random.default_rng(3).permutation(np.repeat(np.arange(images.count), 3))
@@ -121,7 +142,7 @@ def test_images_with_a_shared_partner_decode_in_any_order(tmp_path: Path) -> Non
 def test_a_left_image_that_needs_its_partner_has_one(tmp_path: Path) -> None:
     """With attention each image of a pair sees the other: nothing tells which, of several."""
     encoder = PairEncoder(series(3), replace(SMALL, attention=True), ImageTraining(), device="cpu")
-    encoder.pairs = paired(encoder.database, "time", shared=True)
+    encoder.pairs = paired(encoder.database, "time", reach=1)
     model = encoder.make_model()
     exported = encoder.export(encoder.trainer(model))
     path = tmp_path / "joint.inr"

@@ -23,7 +23,8 @@ from inrvis.encoder.images.base import DatabaseEncoder, Encoded, normalisation
 from inrvis.encoder.images.coding import Coded, PairCoder
 from inrvis.encoder.images.export import ExportedPairs, export
 from inrvis.encoder.images.model import PairModel
-from inrvis.encoder.images.pairing import choose_pairing, paired
+from inrvis.encoder.images.pairing import paired
+from inrvis.encoder.images.partners import choose_pairing
 from inrvis.encoder.images.settings import (
     EXACT_SIZES,
     ExactSettings,
@@ -95,16 +96,16 @@ class PairEncoder(DatabaseEncoder):
         self._fixed = codec is not None and codec.channels > 0
         self._codec: PaperSettings | ExactSettings
         self.use(codec if codec and self._fixed else suitable_size(self.total_pixels))
-        self._pairing = training.pairing
-        if self._pairing == "auto":
-            self._pairing = choose_pairing(database, self.pictures)
-        # Where a left image depends on its partner, it can have one alone.
-        pair_up = partial(
-            paired,
+        self._pairing, reach = choose_pairing(
             database,
-            self._pairing,
+            self.pictures,
+            training.pairing,
+            training.trade_off,
+            # Where a left image depends on its partner, it can have one alone.
             shared=isinstance(self._codec, ExactSettings) and not self._codec.attention,
+            covers=self._covers,
         )
+        pair_up = partial(paired, database, self._pairing, reach=reach)
         self.pairs = pair_up()
         self._training_pairs = pair_up(
             every_view=training.every_view, every_time=training.every_time

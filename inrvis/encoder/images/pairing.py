@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inrvis.container.images_file import Pair
-from inrvis.encoder.images.pictures import Pictures, spread
 from inrvis.errors import UsageError
 from inrvis.parameters import Parameter
 from inrvis.sources.database import ImageDatabase
@@ -21,8 +19,6 @@ _POLAR = ("theta", "elevation")
 _AZIMUTH = ("phi", "azimuth")
 # Distances of all pairs of larger groups would not fit into memory.
 _MOST_COMPARED = 3000
-# Pairs that tell how alike partners are.
-_SAMPLES = 16
 
 
 @dataclass(frozen=True)
@@ -124,7 +120,7 @@ def paired(
     database: ImageDatabase,
     pairing: str,
     *,
-    shared: bool = False,
+    reach: int = 0,
     every_view: int = 1,
     every_time: int = 1,
 ) -> tuple[Pair, ...]:
@@ -136,8 +132,9 @@ def paired(
         The images.
     pairing : str
         "sorted" and "sphere" for views, or the name of a parameter: neighbours along that.
-    shared : bool
-        Whether a left image may have several partners; along a parameter it then has two.
+    reach : int
+        Along a parameter, how far the partners of one left image may lie on either side of it; 0
+        for one partner each.
     every_view, every_time : int
         Take every n-th view and time, or pair where time is what its images differ in.
 
@@ -149,13 +146,13 @@ def paired(
     if pairing in ("sorted", "sphere"):
         groups = [g.every(every_view) for g in groups_of(database)[::every_time]]
         return pairs_of(groups, pairing)
-    if pairing not in _varying(database):
-        known = ", ".join(["auto", "sorted", "sphere", *_varying(database)])
+    if pairing not in varying(database):
+        known = ", ".join(["auto", "sorted", "sphere", *varying(database)])
         raise UsageError(f"nothing to pair by is called {pairing!r}: choose one of {known}")
     pairs: list[Pair] = []
     alone: set[int] = set()
     for group in groups_of(database, pairing)[::every_view]:
-        own = _around(group) if shared else _sorted(group)
+        own = _around(group, reach) if reach else _sorted(group)
         pairs += own[::every_time]
         alone |= set(group.images) - {image for pair in own for image in pair}
     # What has no neighbour has a view beside it.
@@ -163,23 +160,7 @@ def paired(
     return (*pairs, *pairs_of(rest, "sorted"))
 
 
-def choose_pairing(database: ImageDatabase, pictures: Pictures) -> str:
-    """The pairing whose partners are most alike, by the squared difference of some of them."""
-    differences = {}
-    # Of equals the first is taken: along a parameter partners may be shared.
-    for pairing in (*_varying(database), "sorted", "sphere"):
-        both = [pair for pair in paired(database, pairing) if pair[1] >= 0]
-        some = [both[i] for i in spread(range(len(both)), _SAMPLES)]
-        if 4 * len(both) >= len(pictures):
-            differences[pairing] = fmean(_difference(pictures, *pair) for pair in some)
-    return min(differences, key=lambda name: differences[name], default="sorted")
-
-
-def _difference(pictures: Pictures, left: int, right: int) -> float:
-    return float(np.square(pictures.channels(left) - pictures.channels(right)).mean())
-
-
-def _varying(database: ImageDatabase) -> list[str]:
+def varying(database: ImageDatabase) -> list[str]:
     """Parameters with several values."""
     return [p.name for p in database.parameters if len(p.values) > 1]
 
@@ -189,16 +170,14 @@ def _sorted(group: Neighbours) -> list[Pair]:
     return [(images[i], images[i + 1]) for i in range(0, len(images) - 1, 2)]
 
 
-def _around(group: Neighbours) -> list[Pair]:
-    """Threes of neighbours, whose middle one is the partner of both others; a last one joins."""
-    images = group.images
-    starts = list(range(0, len(images), 3))
-    if len(starts) > 1 and len(images) % 3 == 1:
-        starts.pop()
+def _around(group: Neighbours, reach: int) -> list[Pair]:
+    """Runs of neighbours, as many as there would be of full length; the middle one is the left."""
+    runs = max(1, round(len(group.images) / (2 * reach + 1)))
     pairs = []
-    for start, end in zip(starts, [*starts[1:], len(images)], strict=True):
-        middle = images[min(start + 1, end - 1)]
-        pairs += [(middle, image) for image in images[start:end] if image != middle]
+    for places in np.array_split(np.arange(len(group.images)), runs):
+        run = [group.images[place] for place in places]
+        left = run[len(run) // 2]
+        pairs += [(left, image) for image in run if image != left]
     return pairs
 
 
