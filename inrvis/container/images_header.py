@@ -42,9 +42,14 @@ ROLES: Mapping[str, frozenset[str]] = {
     "hyper_left": frozenset({"z_left", "z_right"}),
     "hyper_right": frozenset({"z_left", "z_right"}),
     "context_y": frozenset({"y_left", "features"}),
+    "spatial_left": frozenset({"near", "size", "count", "z_left", "z_right"}),
+    "spatial_right": frozenset({"near", "size", "count", "near_left", "y_left", "features"}),
     "synthesis_left": frozenset({"y_left", "y_right", "cover", "background"}),
     "synthesis_right": frozenset({"y_left", "y_right", "cover", "background"}),
 }
+# Roles of spatial contexts, which a codec may do without.
+SPATIAL_ROLES = frozenset({"spatial_left", "spatial_right"})
+MAX_SHIFT = 6
 Mask = Literal["", "alpha", "partial", "background", "nan"]
 
 
@@ -133,6 +138,8 @@ class CodecHeader:
         Weights of all graphs.
     covers : bool
         Whether blocks without a covered pixel have no symbols, and the synthesis may see covers.
+    shift : int
+        Networks before the coder see latents in units of ``2**shift`` sixteenths.
     """
 
     name: str
@@ -148,6 +155,7 @@ class CodecHeader:
     graphs: Mapping[str, int]
     tensors: tuple[TensorHeader, ...]
     covers: bool = False
+    shift: int = 0
 
     @property
     def parameters(self) -> int:
@@ -171,6 +179,7 @@ class CodecHeader:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""
+        optional = {"covers": int(self.covers), "shift": self.shift}
         return {
             "family": "pairs",
             "name": self.name,
@@ -185,7 +194,7 @@ class CodecHeader:
             "high": self.high,
             "graphs": dict(self.graphs),
             "tensors": [[t.name, list(t.shape), t.step, t.table] for t in self.tensors],
-        } | ({"covers": 1} if self.covers else {})
+        } | {key: value for key, value in optional.items() if value}
 
 
 @dataclass(frozen=True)
@@ -342,6 +351,9 @@ def _parse_pairs(fields: Fields, axes: int) -> CodecHeader:
     if (arithmetic := fields.text("arithmetic")) not in ("integer", "float"):
         raise FormatError(f"the file's codec needs {arithmetic!r} arithmetic: update inrvis")
     low, high = parse_range(fields)
+    roles = [role for role in ROLES if role not in SPATIAL_ROLES or graphs.has(role)]
+    if arithmetic == "float" and SPATIAL_ROLES & set(roles):
+        raise FormatError("the file's header is malformed: a spatial context needs integers")
     return CodecHeader(
         name=fields.text("name"),
         exact=arithmetic == "integer",
@@ -353,7 +365,8 @@ def _parse_pairs(fields: Fields, axes: int) -> CodecHeader:
         codes=codes,
         low=low,
         high=high,
-        graphs={role: graphs.integer(role, 0, len(ROLES) - 1) for role in ROLES},
+        graphs={role: graphs.integer(role, 0, len(ROLES) - 1) for role in roles},
         tensors=parse_tensors(fields, frozenset().union(*ROLES.values())),
         covers=bool(fields.integer("covers", 0, 1)) if fields.has("covers") else False,
+        shift=fields.integer("shift", 0, MAX_SHIFT) if fields.has("shift") else 0,
     )

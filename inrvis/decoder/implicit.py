@@ -158,7 +158,8 @@ class ImplicitPictures:
             return None
         shape = embedding_shape(self._header, self._stored.kind(image))
         source = StreamSource(self._stored.streams[image], image, exact=True)
-        symbols = source.symbols(np.zeros(shape), embedding_tables(embedding, shape))
+        tables = embedding_tables(embedding, shape)
+        symbols = source.symbols(np.zeros(shape), tables, np.ones(shape, dtype=np.bool_))
         source.finish()
         offsets = np.array(embedding.offsets)[None, :, None, None]
         values: Array = ((symbols + offsets) * embedding.step).astype(np.float32)

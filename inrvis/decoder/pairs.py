@@ -19,19 +19,23 @@ from inrvis.container.images_file import Pair, StoredImages, cells_of_images
 from inrvis.container.images_header import (
     HYPER_STRIDE,
     LATENT_STRIDE,
-    ROLES,
     CodecHeader,
     ImageKind,
 )
 from inrvis.decoder.codes import code_of
 from inrvis.decoder.covers import Mask, Masks, background_of, covered_blocks, padded_cover
 from inrvis.decoder.image_graphs import Array, RoleGraph, SessionSettings
+from inrvis.decoder.surroundings import (
+    MEAN_UNIT,
+    MOST_SEEN,
+    Surroundings,
+    counted,
+    phases,
+    seen,
+)
 from inrvis.errors import ChecksumError, FormatError
 
 Integers = NDArray[np.int64]
-# Exact networks count means in sixteenths, and see latents as integers of 9 bits.
-MEAN_UNIT = 16
-MOST_SEEN = 255
 _MOST_MEAN = 1 << 20
 # The least scale that networks on floats can ask for.
 LEAST_SCALE = 0.1
@@ -42,8 +46,11 @@ _RECENT_PAIRS = 4
 class Source(Protocol):
     """Where symbols come from: a stream, or an image that is being encoded."""
 
-    def symbols(self, means: NDArray[np.float64], tables: Integers, /) -> Integers:
-        """Symbols of the next latents, given means in latent units and tables of scales."""
+    def symbols(self, means: NDArray[np.float64], tables: Integers, places: Mask, /) -> Integers:
+        """Symbols of the next latents, given means in latent units and tables of scales.
+
+        They are those at ``places``, shape (1, channels, height, width), in C order.
+        """
 
 
 class StreamSource:
@@ -67,8 +74,8 @@ class StreamSource:
         except ValueError as error:
             raise FormatError(f"the stream of image {image} is damaged: {error}") from error
 
-    def symbols(self, _means: NDArray[np.float64], tables: Integers) -> Integers:
-        """Decode the next symbols; the means are of no use here."""
+    def symbols(self, _means: NDArray[np.float64], tables: Integers, _places: Mask) -> Integers:
+        """Decode the next symbols; where they belong is of no use here."""
         try:
             symbols = self._stream.take(tables)
         except ValueError as error:
@@ -156,7 +163,8 @@ class PairNetworks:
         self._codec = codec
         used = settings or SessionSettings()
         self._roles = {
-            role: RoleGraph(role, graphs[codec.graphs[role]], weights, used) for role in ROLES
+            role: RoleGraph(role, graphs[codec.graphs[role]], weights, used)
+            for role in codec.graphs
         }
         self.device = self._roles["synthesis_left"].device
         self._edges = _table_edges()
@@ -199,13 +207,14 @@ class PairNetworks:
             z_right = self._seen(self._take(right.source, prior, blocks))
         hypers = {"z_left": z_left, "z_right": z_right}
         parameters = self._roles["hyper_left"](hypers, y_shape, self._pixels)
-        y_left = y_right = self._take(left.source, parameters, y_blocks)
+        y_left = y_right = self._in_phases(left.source, parameters, y_blocks, "left", hypers)
         if right is not None and need_y:
             shape = (1, self._codec.features, *large)
             features = self._roles["hyper_right"](hypers, shape, self._pixels)
-            feeds = {"y_left": self._seen(y_left), "features": features}
+            feeds = {"y_left": self._seen(y_left, codec.shift), "features": features}
             parameters = self._roles["context_y"](feeds, y_shape, self._pixels)
-            y_right = self._take(right.source, parameters, right.blocks(kind, LATENT_STRIDE))
+            blocks = right.blocks(kind, LATENT_STRIDE)
+            y_right = self._in_phases(right.source, parameters, blocks, "right", feeds, y_left)
         return Latents(y_left.astype(np.float32), y_right.astype(np.float32))
 
     def picture(
@@ -238,6 +247,39 @@ class PairNetworks:
         prior = self._roles[role]({"code": side.code}, (*shape[:2], 1, 1), self._pixels)
         return np.ascontiguousarray(np.broadcast_to(prior, shape))
 
+    def _in_phases(  # noqa: PLR0917
+        self,
+        source: Source,
+        parameters: Array,
+        blocks: Mask | None,
+        side: str,
+        feeds: dict[str, Array],
+        y_left: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float64]:
+        """As `_take`; with a spatial context each phase knows of those before."""
+        context = self._roles.get(f"spatial_{side}")
+        if context is None:
+            return self._take(source, parameters, blocks)
+        shape, shift = parameters.shape, self._codec.shift
+        first, *others = phases(*shape[2:])
+        coded = np.ones_like(first) if blocks is None else blocks
+        known = coded & first
+        latents = self._take(source, parameters, known)
+        before = None if y_left is None else counted(y_left)
+        for phase in others:
+            around, units = Surroundings(known), counted(latents)
+            near = {
+                "near": seen(around.mean(units), shift),
+                "size": seen(around.mean(np.abs(units)), 0),
+                "count": around.count,
+            }
+            if before is not None:
+                near["near_left"] = seen(around.mean(before), shift)
+            parameters = context({**feeds, **near}, shape, self._pixels)
+            latents += self._take(source, parameters, coded & phase)
+            known |= coded & phase
+        return latents
+
     def _take(self, source: Source, parameters: Array, blocks: Mask | None) -> NDArray[np.float64]:
         """Latents in latent units, from the means and scales that a network gives.
 
@@ -251,18 +293,16 @@ class PairNetworks:
             tables = np.clip(np.rint(scale), 0, NUMBER_OF_SCALES - 1).astype(np.int64)
         else:
             tables = np.searchsorted(self._edges, np.maximum(scale, LEAST_SCALE))
-        if blocks is None:
-            return means + source.symbols(means, tables)
         latents = np.zeros_like(means)
-        coded = np.broadcast_to(blocks, means.shape)
-        latents[coded] = means[coded] + source.symbols(means[coded], tables[coded])
+        coded = np.broadcast_to(True if blocks is None else blocks, means.shape)
+        latents[coded] = means[coded] + source.symbols(means[coded], tables[coded], coded)
         return latents
 
-    def _seen(self, latents: NDArray[np.float64]) -> Array:
+    def _seen(self, latents: NDArray[np.float64], shift: int = 0) -> Array:
         """Latents as the networks that drive the coder see them."""
         if not self._codec.exact:
             return latents.astype(np.float32)
-        return self._limited(latents * MEAN_UNIT)
+        return seen(counted(latents), shift)
 
     def _limited(self, values: NDArray[Any]) -> Array:
         """What exact networks may see of ``values``."""

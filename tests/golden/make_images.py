@@ -1,4 +1,4 @@
-"""Make the golden files of images: `make_images.py pairs` (covers, shared, network). Once each.
+"""Make the golden files of images: `make_images.py pairs` (or another name). Once each.
 
 Their reference is what torch's networks give, in double precision, for the decoded latents or
 embeddings: ONNX Runtime takes no part in it. That these are right, their checksums say.
@@ -28,6 +28,8 @@ from inrvis.targets import Ratio
 
 FOLDER = Path(__file__).parent
 PHIS = ("0", "30", "60")
+# With one partner for two images; the later one has spatial contexts, too.
+SHARED = ("shared", "spatial")
 
 
 def view(phi: float, column: str) -> Any:
@@ -73,12 +75,12 @@ def rounded(model: Any, quantiser: Quantiser) -> torch.nn.ParameterDict:
 
 def make_pairs(name: str, covers: bool) -> None:
     """Write a file of pairs and its reference."""
-    pairing = "time" if name == "shared" else "sorted"
+    pairing = "time" if name in SHARED else "sorted"
     training = ImageTraining(
         steps=250, batch=4, crop=32, rate=3e-3, trade_off=0.02, pairing=pairing
     )
     settings = ExactSettings(8, 6, 4, 8, 16, covers=covers)
-    source = database("time" if name == "shared" else "phi")
+    source = database("time" if name in SHARED else "phi")
     encoder = PairEncoder(source, settings, training, device="cpu")
     if covers:
         masks = [encoder.pictures.mask(i) for i in range(len(encoder.pictures))]

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.decode_only
 
 FOLDER = Path(__file__).parent
 DIGESTS = {
+    "spatial": "6437d80118a3f5e98d8122311e71b93d6aae3d5c612e7fa8a0d065d372ab56b2",
     "shared": "9faa144cffa59c86e4f8937fe6c449f7096e82d38295e0337396cc6e74366dc4",
     "covers": "2158b12656f3c98edc4854591b6166db766430a8c39af140f9704f9ddbe9c90a",
     "images": "4b8308e202494ee72c8da1a6937299b82f499bdcc8a5d44c4b419f760eac6c43",
@@ -34,6 +35,7 @@ PAIRS = {
     "covers": ((0, 2), (4, -1), (1, 3)),
     # One left image of two pairs.
     "shared": ((2, 0), (2, 4), (3, 1)),
+    "spatial": ((2, 0), (2, 4), (3, 1)),
 }
 
 

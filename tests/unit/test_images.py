@@ -229,8 +229,13 @@ def integers_by_numpy(data: bytes, feeds: dict[str, Any]) -> Any:
             windows = np.lib.stride_tricks.sliding_window_view(padded, weight.shape[2:], (2, 3))
             result = np.einsum("bchwij,ocij->bohw", windows, weight) + bias[:, None, None]
         elif node.op_type == "Mul":
-            assert constants[node.input[1]] == 2**-7
-            result = first  # the Floor that follows divides
+            if node.input[1] in constants:
+                assert constants[node.input[1]] == 2**-7
+                result = first  # the Floor that follows divides
+            else:
+                result = first * known[node.input[1]]
+        elif node.op_type == "Add":
+            result = first + known[node.input[1]]
         elif node.op_type == "Floor":
             result = first // 128
         elif node.op_type == "Clip":
@@ -298,7 +303,7 @@ def test_other_probabilities_are_found_out(paper: Path) -> None:
 def test_graphs_compute_what_was_trained(attention: Any, prior: Any) -> None:
     import onnxruntime
 
-    from inrvis.container.images_header import ROLES
+    from inrvis.container.images_header import ROLES, SPATIAL_ROLES
     from inrvis.encoder.images.export import role_graph
 
     settings = replace(SMALL_PAPER, attention=attention, prior=prior)
@@ -318,6 +323,10 @@ def test_graphs_compute_what_was_trained(attention: Any, prior: Any) -> None:
             "y_left": (1, m, 8, 12),
             "y_right": (1, m, 8, 12),
             "features": (1, n, 8, 12),
+            "near": (1, m, 8, 12),
+            "near_left": (1, m, 8, 12),
+            "size": (1, m, 8, 12),
+            "count": (1, 1, 8, 12),
         }
         unit = 255 if model.exact else 1
         feeds = {
@@ -338,10 +347,16 @@ def test_graphs_compute_what_was_trained(attention: Any, prior: Any) -> None:
                 "hyper_left": hyper["left"],
                 "hyper_right": hyper["right"],
                 "context_y": model.context_y(ops, feeds["y_left"], feeds["features"]),
+                **{
+                    f"spatial_{side}": model.spatial_context(ops, side, feeds)
+                    for side in both
+                    if model.spatial
+                },
                 "synthesis_left": pictures["left"],
                 "synthesis_right": pictures["right"],
             }
-        for role in ROLES:
+        assert set(expected) == set(ROLES) - (frozenset() if model.spatial else SPATIAL_ROLES)
+        for role, tensor in expected.items():
             data, _ = role_graph(model, role)
             session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
             own = {}
@@ -355,7 +370,7 @@ def test_graphs_compute_what_was_trained(attention: Any, prior: Any) -> None:
                         weight = torch.round(weight * 128 * bias)
                     own[item.name] = weight.numpy()
             found = session.run(None, own)[0]
-            wanted = expected[role].detach().numpy()
+            wanted = tensor.detach().numpy()
             exact = model.exact and not role.startswith("synthesis")
             tolerance = 0 if exact else 2e-4 * np.abs(wanted).max()
             np.testing.assert_allclose(found, wanted, atol=tolerance, rtol=0)
@@ -482,7 +497,8 @@ def test_images_without_a_partner_and_soft_alpha(tmp_path: Path) -> None:
         tuple(soft),
     )
     path = tmp_path / "soft.inr"
-    encode_images(source, path, SMALL, replace(BRIEF, steps=3), device="cpu", force=True)
+    training = replace(BRIEF, steps=3, pairing="sorted")
+    encode_images(source, path, SMALL, training, device="cpu", force=True)
     with Images(path) as images:
         assert images.pairs == ((0, 1), (2, -1))
         assert [images.decode(k).shape for k in range(3)] == [(33, 64, 4)] * 3

@@ -230,6 +230,7 @@ def test_sizes_worked_out_are_those_that_come_out(sections: dict[str, bytes]) ->
         small, large = (1, 4, 2, 3), (1, 6, 8, 12)
         known = {"code": (1, 16, 1, 1), "prior": (1, 8, 2, 3), "features": (1, 8, 8, 12)}
         known |= {"z_left": small, "z_right": small, "y_left": large, "y_right": large}
+        known |= dict.fromkeys(("near", "near_left", "size"), large) | {"count": (1, 1, 8, 12)}
         shapes |= {name: shape for name, shape in known.items() if name in checked.inputs}
         session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
         result = session.run(None, {k: np.zeros(v, np.float32) for k, v in shapes.items()})[0]

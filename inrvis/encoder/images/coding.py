@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from inrvis.bitstream.latents import NUMBER_OF_SCALES, LatentEncoder, latent_reach, scales
 from inrvis.container.images_file import Pair
-from inrvis.container.images_header import HYPER_STRIDE, LATENT_STRIDE
-from inrvis.decoder.covers import covered_blocks
 from inrvis.decoder.pairs import Integers, PairNetworks, Side, checksum
 from inrvis.encoder.images.model import PairModel
 from inrvis.encoder.images.ops import TorchOps
@@ -42,15 +40,18 @@ class LatentSource:
     """
 
     def __init__(self, latents: Sequence[NDArray[np.float64]], worth: float = 0.0) -> None:
-        self._waiting, self._worth = list(latents), worth
+        self._latents, self._worth = {part.shape: part for part in latents}, worth
+        # No pixel is made of hyperlatents.
+        self._worthy = latents[-1].shape
         self._encoder, self._checksum = LatentEncoder(), 0
         self.estimated_bits = 0.0
 
-    def symbols(self, means: NDArray[np.float64], tables: Integers) -> Integers:
-        """Round the next latents around their means, and write them."""
-        distance = self._waiting.pop(0) - means
-        # Hyperlatents come first, and no pixel is made of them.
-        worth = 0.0 if self._waiting else self._worth
+    def symbols(
+        self, means: NDArray[np.float64], tables: Integers, places: NDArray[np.bool_]
+    ) -> Integers:
+        """Round latents around their means, and write them."""
+        distance = self._latents[places.shape][places] - means
+        worth = self._worth if places.shape == self._worthy else 0.0
         symbols = _rounded(np.clip(distance, -_MOST_SYMBOL, _MOST_SYMBOL), tables, worth)
         self._encoder.put(symbols, tables)
         self._checksum = checksum(symbols, self._checksum)
@@ -129,14 +130,6 @@ class PairCoder:
         self, image: int, latents: Sequence[NDArray[np.float64]]
     ) -> tuple[LatentSource, Side]:
         cover = self._pictures.whole_cover(image) if self._model.covers else None
-        if cover is not None:
-            # As the decoder asks for them.
-            kind, strides = self._pictures.facts.kinds[image], (HYPER_STRIDE, LATENT_STRIDE)
-            blocks = [covered_blocks(kind, cover, stride) for stride in strides]
-            latents = [
-                part[np.broadcast_to(own, part.shape)]
-                for part, own in zip(latents, blocks, strict=True)
-            ]
         source = LatentSource(latents, self._model.worth)
         return source, Side(self._codes(image), source, cover)
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from inrvis.container.header import RAW_TABLE, TensorHeader
-from inrvis.container.images_header import ROLES, CodecHeader
+from inrvis.container.images_header import ROLES, SPATIAL_ROLES, CodecHeader
 from inrvis.container.weights import pack_tensors, unpack_tensors
 from inrvis.decoder.image_graphs import Array, SessionSettings
 from inrvis.decoder.pairs import PairNetworks
@@ -71,6 +71,8 @@ def export(
     numbers = {}
     used: dict[str, None] = {}
     for role in ROLES:
+        if role in SPATIAL_ROLES and not model.spatial:
+            continue
         data, weights = role_graph(model, role)
         used |= dict.fromkeys(weights)
         if data not in graphs:
@@ -99,6 +101,7 @@ def export(
         graphs=numbers,
         tensors=tuple(headers),
         covers=model.covers,
+        shift=model.shift,
     )
     return ExportedPairs(header, tuple(graphs), integers)
 
@@ -115,6 +118,8 @@ def role_graph(model: PairModel, role: str) -> tuple[bytes, list[str]]:
         output = model.hyper(ops, "z_left", "z_right", [side])[side]
     elif role == "context_y":
         output = model.context_y(ops, "y_left", "features")
+    elif role in SPATIAL_ROLES:
+        output = model.spatial_context(ops, side, {name: name for name in ROLES[role]})
     else:
         behind = {side: ("cover", "background")} if model.covers else None
         output = model.synthesis(ops, "y_left", "y_right", [side], behind)[side]
@@ -146,8 +151,11 @@ def _check_sums(integers: Mapping[str, NDArray[np.int64]], names: frozenset[str]
     for name in names:
         if not name.endswith("_w") or name not in integers:
             continue
-        weights, bias = np.abs(integers[name]), np.abs(integers[f"{name[:-1]}b"])
-        largest = MOST_ACTIVATION * weights.sum(axis=(1, 2, 3)) + bias
+        layer = name[:-1]
+        weights, bias = np.abs(integers[name]), np.abs(integers[f"{layer}b"])
+        factors = [n for n in names if n.startswith(layer) and n.endswith("_s")]
+        added = [np.abs(integers[n]).ravel() for n in factors if n in integers]
+        largest = MOST_ACTIVATION * (weights.sum(axis=(1, 2, 3)) + sum(added)) + bias
         if largest.max() >= EXACT_SUM:
             raise UsageError(
                 "weights of an integer network grew too large to be exact: train with a smaller "

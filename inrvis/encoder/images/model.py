@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,13 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inrvis.container.images_header import HYPER_STRIDE, LATENT_STRIDE
-from inrvis.decoder.pairs import MOST_SEEN
+from inrvis.decoder.surroundings import COUNT_UNIT, MOST_SEEN
 from inrvis.encoder.images.ops import Ops, TorchOps, Weigh
+from inrvis.encoder.images.spatial import around, phases
 
 Side = str
 BOTH: Sequence[Side] = ("left", "right")
 # Cover and background, as `Cutout` describes them.
 Behind = tuple[Any, Any]
+# What is known around latents; of a right image also of the left one, at the same places.
+Near = Callable[[Tensor | None], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,10 @@ class PairModel(ImageModel, ABC):
     exact: ClassVar[bool]
     # Whether images come with a cutout.
     covers: bool = False
+    # Whether latents come in phases, each of which knows of those before.
+    spatial: ClassVar[bool] = False
+    # Latents are seen in units of so many doublings of a sixteenth.
+    shift: int = 0
     # Bits that a squared rounding error of one latent is worth; 0 to round to the nearest.
     worth: ClassVar[float] = 0.0
     # Factor on He's initialisation.
@@ -151,6 +158,10 @@ class PairModel(ImageModel, ABC):
     def context_y(self, ops: Ops, y_left: Any, features: Any) -> Any:
         """Means and scales of the right image's latents."""
 
+    def spatial_context(self, ops: Ops, side: Side, inputs: Mapping[str, Any]) -> Any:
+        """Means and scales of latents from what is known around them; inputs as in ROLES."""
+        raise NotImplementedError
+
     @abstractmethod
     def synthesis(
         self,
@@ -167,7 +178,7 @@ class PairModel(ImageModel, ABC):
         """Means in latent units and Laplace scales from what a role gives."""
 
     @abstractmethod
-    def seen(self, latents: Tensor) -> Tensor:
+    def seen(self, latents: Tensor, shift: int = 0) -> Tensor:
         """Latents as the roles that drive the coder see them."""
 
     def forward(
@@ -201,16 +212,69 @@ class PairModel(ImageModel, ABC):
         parameters = self.context_z(ops, prior, self.seen(z_left))
         z_right, more = self._coded(z[1], parameters, generator, z_blocks[1])
         bits = bits + more
-        hyper = self.hyper(ops, self.seen(z_left), self.seen(z_right), BOTH)
-        y_left, more = self._coded(y[0], hyper["left"], generator, y_blocks[0])
+        both = {"z_left": self.seen(z_left), "z_right": self.seen(z_right)}
+        hyper = self.hyper(ops, both["z_left"], both["z_right"], BOTH)
+
+        def left_context(near: Near) -> Tensor:
+            inputs: Tensor = self.spatial_context(ops, "left", {**both, **near(None)})
+            return inputs
+
+        y_left, more = self._latents(y[0], hyper["left"], generator, y_blocks[0], left_context)
         bits = bits + more
-        parameters = self.context_y(ops, self.seen(y_left), hyper["right"])
-        y_right, more = self._coded(y[1], parameters, generator, y_blocks[1])
+        known = {"y_left": self.seen(y_left, self.shift), "features": hyper["right"]}
+        parameters = self.context_y(ops, known["y_left"], known["features"])
+
+        def right_context(near: Near) -> Tensor:
+            inputs: Tensor = self.spatial_context(ops, "right", {**known, **near(y_left)})
+            return inputs
+
+        y_right, more = self._latents(y[1], parameters, generator, y_blocks[1], right_context)
         behind = None
         if cutouts is not None:
             behind = {s: (c.cover, c.background) for s, c in zip(BOTH, cutouts, strict=True)}
         images = self.synthesis(ops, y_left, y_right, BOTH, behind)
         return Outcome(bits + more, images["left"], images["right"])
+
+    def _latents(
+        self,
+        latents: Tensor,
+        parameters: Tensor,
+        generator: torch.Generator | None,
+        blocks: Tensor | None,
+        context: Callable[[Near], Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """As `_coded`, in phases: after the first one, ``context`` gives means and scales."""
+        if not self.spatial:
+            return self._coded(latents, parameters, generator, blocks)
+        own = torch.ones_like(latents[:, :1]) if blocks is None else blocks
+        rounded, known, merged = torch.zeros_like(latents), torch.zeros_like(own), 0 * parameters
+        for number, phase in enumerate(phases(latents)):
+            if number:
+                parameters = context(self._near(rounded, known))
+            rounded = rounded + self._rounded(latents, parameters) * (own * phase)
+            known = known + own * phase
+            merged = merged + parameters * phase
+        _, bits = self._coded(latents, merged, generator, blocks)
+        return rounded, bits
+
+    def _near(self, latents: Tensor, known: Tensor) -> Near:
+        def inputs(left: Tensor | None) -> dict[str, Tensor]:
+            near, size, number = around(latents, known)
+            found = {
+                "near": self.seen(near, self.shift),
+                "size": self.seen(size),
+                "count": number * COUNT_UNIT,
+            }
+            if left is not None:
+                found["near_left"] = self.seen(around(left, known)[0], self.shift)
+            return found
+
+        return inputs
+
+    def _rounded(self, latents: Tensor, parameters: Tensor) -> Tensor:
+        """Latents as decoding gives them, with a straight-through gradient."""
+        distance = latents - self.means(parameters)[0]
+        return latents + (torch.round(distance) - distance).detach()
 
     def _coded(
         self,
@@ -219,20 +283,18 @@ class PairModel(ImageModel, ABC):
         generator: torch.Generator | None,
         blocks: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Latents as decoding gives them, with a straight-through gradient, and their bits.
+        """Latents as decoding gives them, and their bits.
 
         They are 0, and cost nothing, beside the ``blocks`` that have symbols.
         """
         mean, scale = self.means(parameters)
         distance = latents - mean
-        nearest = torch.round(distance)
-        rounded = latents + (nearest - distance).detach()
         if self._noisy:
             noise = torch.rand(distance.shape, generator=generator).to(distance.device) - 0.5
             coded = distance + noise
         else:
-            coded = nearest
-        bits = laplace_bits(coded, scale)
+            coded = torch.round(distance)
+        rounded, bits = self._rounded(latents, parameters), laplace_bits(coded, scale)
         if blocks is None:
             return rounded, bits.sum()
         return rounded * blocks, (bits * blocks).sum()

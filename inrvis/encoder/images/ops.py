@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,11 +49,19 @@ class Ops(ABC):
 
     @abstractmethod
     def integer_conv(
-        self, x: Any, name: str, outputs: int, kernel: int = 3, *, signed: bool = False
+        self,
+        x: Any,
+        name: str,
+        outputs: int,
+        kernel: int = 3,
+        *,
+        signed: bool = False,
+        added: Mapping[str, Any] | None = None,
     ) -> Any:
         """Convolution of integers with integer weights: ``clip(floor(sum / 128))``.
 
-        Clipped to 0 … 255, or, if ``signed``, to 16 bits.
+        Clipped to 0 … 255, or, if ``signed``, to 16 bits. Tensors that are ``added`` to the sum,
+        of as many channels as it has, have an integer factor for each.
         """
 
     @abstractmethod
@@ -175,7 +183,14 @@ class TorchOps(Ops):
 
     @override
     def integer_conv(
-        self, x: Tensor, name: str, outputs: int, kernel: int = 3, *, signed: bool = False
+        self,
+        x: Tensor,
+        name: str,
+        outputs: int,
+        kernel: int = 3,
+        *,
+        signed: bool = False,
+        added: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         shape = (outputs, x.shape[1], kernel, kernel)
         fan_in = float(np.prod(shape[1:])) * (4 if signed else 1)
@@ -183,7 +198,11 @@ class TorchOps(Ops):
         bias = self._weight(f"{name}_b", lambda: torch.zeros(outputs), x)
         whole = _rounded(weight * (1 << WEIGHT_BITS))
         offset = _rounded(bias * ((1 << WEIGHT_BITS) * ACTIVATION_UNIT))
-        total = functional.conv2d(x, whole, offset, 1, kernel // 2) / (1 << WEIGHT_BITS)
+        total = functional.conv2d(x, whole, offset, 1, kernel // 2)
+        for key, y in (added or {}).items():
+            factor = self._weight(f"{name}_{key}_s", lambda: torch.zeros(outputs, 1, 1), x)
+            total = total + _rounded(factor * (1 << WEIGHT_BITS)) * y
+        total = total / (1 << WEIGHT_BITS)
         floored = total + (torch.floor(total) - total).detach()
         low, high = _limits(signed)
         if signed:
@@ -321,9 +340,18 @@ class OnnxOps(Ops):
 
     @override
     def integer_conv(
-        self, x: str, name: str, outputs: int, kernel: int = 3, *, signed: bool = False
+        self,
+        x: str,
+        name: str,
+        outputs: int,
+        kernel: int = 3,
+        *,
+        signed: bool = False,
+        added: Mapping[str, str] | None = None,
     ) -> str:
         total = self._node("Conv", [x, *self._filter(name)], pads=[kernel // 2] * 4)
+        for key, y in (added or {}).items():
+            total = self.add(total, self.multiply(y, self._weight(f"{name}_{key}_s")))
         # A power of two moves the exponent alone.
         part = self._node("Mul", [total, self._number(2.0**-WEIGHT_BITS)])
         low, high = _limits(signed)

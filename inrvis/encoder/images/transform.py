@@ -18,8 +18,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from inrvis.container.images_file import Pair
-from inrvis.container.images_header import HYPER_STRIDE, LATENT_STRIDE
+from inrvis.container.images_header import HYPER_STRIDE, LATENT_STRIDE, MAX_SHIFT
+from inrvis.decoder.surroundings import MEAN_UNIT, MOST_SEEN
 from inrvis.encoder.images.pictures import Pictures
+from inrvis.encoder.images.spatial import around, phases
 
 # Bits that the square of the best rounding step is worth (`best_step`), whatever the trade-off.
 WORTH_OF_A_STEP = 6 / math.log(2)
@@ -55,6 +57,13 @@ class Transform:
     carried : Tensor
         What part of each latent of a left image the right one has at the same place, shape
         (latents,): 0 to 1.
+    near, near_rest : Tensor
+        What part of the mean over neighbours in earlier phases a latent has, shape (latents,): of
+        an image's latents, and of what is left of right ones.
+    near_octaves, near_right_octaves : Tensor
+        As ``octaves`` and ``right_octaves``, after what neighbours tell.
+    shift : int
+        Doublings of a sixteenth in which the largest latents fit into what networks see.
     mean_units : Tensor
         Latents' units to one of a hyperlatent, for those that stand for means.
     components : Tensor
@@ -70,6 +79,11 @@ class Transform:
     octaves: Tensor
     right_octaves: Tensor
     carried: Tensor
+    near: Tensor
+    near_rest: Tensor
+    near_octaves: Tensor
+    near_right_octaves: Tensor
+    shift: int
     mean_units: Tensor
     components: Tensor
     hyper_means: Tensor
@@ -144,9 +158,11 @@ def find_transform(tiles: Tensor, latents: int, hyperlatents: int, trade_off: fl
     hyper = torch.cat([means / units, (spread @ components.T).float() / _OCTAVES**2], dim=1)
     left, right = hyper.chunk(2)
     first, second = coded.chunk(2)
-    products, squares = ((first * x).sum(dim=(0, 2, 3)) for x in (second, first))
-    carried = (products / squares.clamp(min=1e-9)).clamp(0, 1)
+    carried = _part(second, first)
     rest = second - carried[:, None, None] * first.round()
+    near, near_octaves = _from_neighbours(coded)
+    near_rest, near_right_octaves = _from_neighbours(rest)
+    largest = MEAN_UNIT * float(coded.abs().max()) / MOST_SEEN
     middle = hyper.mean(dim=0)
     return Transform(
         centre,
@@ -155,12 +171,35 @@ def find_transform(tiles: Tensor, latents: int, hyperlatents: int, trade_off: fl
         octaves.float(),
         local_octaves(rest, number).flatten(1).mean(dim=0),
         carried,
+        near,
+        near_rest,
+        near_octaves,
+        near_right_octaves,
+        min(max(math.ceil(math.log2(max(largest, 1e-9))), 0), MAX_SHIFT),
         units,
         components.float(),
         middle,
         (hyper - middle).abs().mean(dim=0),
         (right - left).abs().mean(dim=0),
     )
+
+
+def _from_neighbours(latents: Tensor) -> tuple[Tensor, Tensor]:
+    """What part of the mean over known neighbours latents have, and the octaves of the rest."""
+    known, found = torch.zeros_like(latents[:, :1]), torch.zeros_like(latents)
+    for phase in phases(latents):
+        found = found + around(latents.round(), known)[0] * phase
+        known = known + phase
+    near = _part(latents, found)
+    rest = (latents - near[:, None, None] * found).round().abs()
+    # Odd rows are of later phases alone.
+    return near, _octaves(rest[:, :, 1::2].mean(dim=(2, 3))).mean(dim=0)
+
+
+def _part(of: Tensor, given: Tensor) -> Tensor:
+    """Factor of ``given`` that is nearest to ``of``, for each channel: 0 to 1."""
+    products, squares = ((given * x).sum(dim=(0, 2, 3)) for x in (of, given))
+    return (products / squares.clamp(min=1e-9)).clamp(0, 1)
 
 
 def local_means(hyperlatents: int) -> int:
@@ -179,7 +218,11 @@ def local_octaves(latents: Tensor, means: int) -> Tensor:
     middle = functional.avg_pool2d(latents[:, :means], blocks)
     around = latents[:, :means] - functional.interpolate(middle, scale_factor=blocks)
     rounded = torch.cat([around, latents[:, means:]], dim=1).round().abs()
-    s = functional.avg_pool2d(rounded, blocks) + _HARDLY_ANY / blocks**2
+    return _octaves(functional.avg_pool2d(rounded, blocks))
+
+
+def _octaves(magnitudes: Tensor) -> Tensor:
+    s = magnitudes + _HARDLY_ANY / (HYPER_STRIDE // LATENT_STRIDE) ** 2
     h = (torch.sqrt(1 + 4 * s.square()) - 1) / (2 * s)
     return torch.log2(h / (1 - h))
 

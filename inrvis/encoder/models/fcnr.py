@@ -210,6 +210,6 @@ class PaperModel(PairModel):
         mean, scale = parameters.chunk(2, dim=1)
         return mean, bounded(scale, LEAST_SCALE)
 
-    def seen(self, latents: Tensor) -> Tensor:
+    def seen(self, latents: Tensor, shift: int = 0) -> Tensor:  # noqa: ARG002
         """As they are."""
         return latents

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from inrvis.bitstream.latents import NUMBER_OF_SCALES
 from inrvis.container.images_header import HYPER_STRIDE, LATENT_STRIDE
-from inrvis.decoder.pairs import MEAN_UNIT, MOST_SEEN
+from inrvis.decoder.surroundings import MEAN_UNIT, MOST_SEEN
 from inrvis.encoder.images.bounds import bounded
 from inrvis.encoder.images.model import Behind, PairModel, Side
 from inrvis.encoder.images.ops import Ops
@@ -38,6 +38,8 @@ from inrvis.encoder.models.fcnr_start import (
 _FIRST_RESIDUAL = 0.1
 # Hidden channels that see the rim of what is covered.
 _RIM_FEATURES = 12
+# Sixteenths are whole numbers but for rounding.
+_ALMOST = 1e-3
 
 
 class ExactModel(PairModel):
@@ -52,6 +54,7 @@ class ExactModel(PairModel):
     """
 
     exact = True
+    spatial = True
     # Neighbours make up for some of an error: measured, half of what it is by itself.
     worth = WORTH_OF_A_STEP / 2
 
@@ -88,10 +91,13 @@ class ExactModel(PairModel):
             return 0.1
         if layer in ("dm0", "dm1", "dm2"):
             return 3.0
+        if kind == "s":
+            return float(2**self.shift)
         return 10.0 if layer in HEADS and kind == "b" else 1.0
 
     def start_from(self, transform: Transform) -> None:
         """Start as a transform codec: what else there is begins with nothing."""
+        self.shift = transform.shift
         start_from(self.stored, self.analysing, transform, self._generator)
 
     def analyse(self, ops: Ops, left: Any, right: Any) -> tuple[Any, Any]:
@@ -153,9 +159,29 @@ class ExactModel(PairModel):
         """Convolutions of the left latents and the right features; those also as they are."""
         hidden = ops.integer_conv(ops.concat([y_left, features]), "cy_0", self.features)
         hidden = ops.integer_conv(hidden, "cy_1", self.features)
-        # There are more latents than hidden channels, and each predicts its own partner best.
-        both = ops.concat([hidden, y_left])
-        return ops.integer_conv(both, "cy_2", 2 * self.latents, 1, signed=True)
+        return self._head(ops, hidden, "cy", {"left": y_left})
+
+    def spatial_context(self, ops: Ops, side: Side, inputs: Mapping[str, Any]) -> Any:
+        """Perceptron of what is around a block, and what tells of it beforehand."""
+        near = inputs["near"]
+        seen, added = [near, inputs["size"], inputs["count"]], {"near": near}
+        if side == "left":
+            name, features = "sl", self._trunk(ops, inputs["z_left"])
+        else:
+            name, features = "sr", inputs["features"]
+            left, before = inputs["y_left"], inputs["near_left"]
+            seen += [left, before]
+            added |= {"left": left, "before": before}
+        hidden = ops.integer_conv(ops.concat([features, *seen]), f"{name}_0", self.features, 1)
+        hidden = ops.integer_conv(hidden, f"{name}_1", self.features, 1)
+        return self._head(ops, hidden, name, added)
+
+    def _head(self, ops: Ops, hidden: Any, name: str, added: Mapping[str, Any]) -> Any:
+        """Means and tables of latents. Those of other blocks tell means, each of its own kind."""
+        means = ops.integer_conv(hidden, f"{name}_m", self.latents, 1, signed=True, added=added)
+        return ops.concat(
+            [means, ops.integer_conv(hidden, f"{name}_t", self.latents, 1, signed=True)]
+        )
 
     def synthesis(
         self,
@@ -208,9 +234,11 @@ class ExactModel(PairModel):
         # t = w / (w + 2**16), b = -1 / (2 ln t).
         return mean / MEAN_UNIT, 0.5 / torch.log1p(1 / ratio)
 
-    def seen(self, latents: Tensor) -> Tensor:
-        """Sixteenths, limited to what the integer networks may see."""
-        return (latents * MEAN_UNIT).clamp(-MOST_SEEN, MOST_SEEN)
+    def seen(self, latents: Tensor, shift: int = 0) -> Tensor:
+        """Sixteenths, or coarser units, limited to what the integer networks may see."""
+        units = latents * (MEAN_UNIT / 2**shift)
+        whole: Tensor = units + (torch.floor(units + _ALMOST) - units).detach()
+        return whole.clamp(-MOST_SEEN, MOST_SEEN)
 
 
 def _residual(ops: Ops, x: Any, name: str, channels: int) -> Any:

@@ -7,13 +7,14 @@ from torch import Tensor, nn
 
 from inrvis.bitstream.latents import NUMBER_OF_SCALES
 from inrvis.container.images_header import LATENT_STRIDE
-from inrvis.decoder.pairs import MEAN_UNIT
+from inrvis.decoder.surroundings import MEAN_UNIT
 from inrvis.encoder.images.ops import MOST_ACTIVATION, WEIGHT_BITS, TorchOps
 from inrvis.encoder.images.transform import Transform
 
 # Layers that give means and tables.
-HEADS = ("prior_1", "cz_2", "hl", "cy_2")
-INTEGER_LAYERS = (*HEADS, "cz_0", "cz_1", "h0", "h1", "h2", "cy_0", "cy_1")
+HEADS = ("prior_1", "cz_2", "hl", "cy_m", "cy_t", "sl_m", "sl_t", "sr_m", "sr_t")
+_SPATIAL = ("sl_0", "sl_1", "sr_0", "sr_1")
+INTEGER_LAYERS = (*HEADS, *_SPATIAL, "cz_0", "cz_1", "h0", "h1", "h2", "cy_0", "cy_1")
 # Weights of the transform are of the order of one in these units, as Adam likes them.
 BACK_UNIT = 1 / 64
 # Logits of opacity: a half where a straight rim leaves six of nine pixels covered.
@@ -45,24 +46,38 @@ def start_from(
     for name in HEADS:
         _nothing(stored, name)
     _hyperlatents(stored, analysing, t)
-    hidden, features = _pass_on(stored, t), stored["cy_1_w"].shape[0]
-    for name in ("hl", "cy_2"):
-        head = stored[f"{name}_w"]
-        middle = head.shape[2] // 2
-        means = len(t.mean_units)
-        units = torch.zeros(2 * latents, len(t.hyper_means))
-        units[torch.arange(means), torch.arange(means)] = t.mean_units
+    hidden = _pass_on(stored, t)
+    nothing, unit = torch.zeros(latents), 2.0**t.shift
+    # What each head is told beside the hyperlatents, and the octaves of what is left then.
+    told = {
+        "hl": ({}, t.octaves),
+        "cy": ({"left": t.carried}, t.right_octaves),
+        "sl": ({"near": t.near}, t.near_octaves),
+        "sr": (
+            {"left": t.carried, "near": t.near_rest, "before": -t.near_rest * t.carried},
+            t.near_right_octaves,
+        ),
+    }
+    means = len(t.mean_units)
+    for name, (factors, octaves) in told.items():
+        for key, factor in factors.items():
+            stored[f"{name}_m_{key}_s"].copy_(unit * factor[:, None, None])
+        rows = torch.zeros(2 * latents, len(t.hyper_means))
+        left = (1 - factors.get("left", nothing)) * (1 - factors.get("near", nothing))
+        rows[torch.arange(means), torch.arange(means)] = t.mean_units * left[:means]
         # Tables are counted in eighths of an octave, activations in sixteenths.
-        units[latents:, means:] = t.components.T * TABLES_PER_OCTAVE / MEAN_UNIT
-        octaves = t.octaves
-        if name == "cy_2":
-            units[:means] *= 1 - t.carried[:means, None]
-            head[torch.arange(latents), features + torch.arange(latents), 0, 0] = t.carried
-            octaves = t.right_octaves
-        head[:, :hidden, middle, middle] = units[:, :hidden]
-        bias = stored[f"{name}_b"]
+        rows[latents:, means:] = t.components.T * TABLES_PER_OCTAVE / MEAN_UNIT
+        bias = torch.zeros(2 * latents)
         bias[latents:] = (octaves + OCTAVES_TO_FIRST) * TABLES_PER_OCTAVE / MEAN_UNIT
-        bias -= _LIFT * head[:, :hidden, middle, middle].sum(dim=1)
+        bias -= _LIFT * rows[:, :hidden].sum(dim=1)
+        ends = ("_m", "_t") if factors else ("",)
+        for end, own, offset in zip(
+            ends, rows.chunk(len(ends)), bias.chunk(len(ends)), strict=True
+        ):
+            head = stored[f"{name}{end}_w"]
+            middle = head.shape[2] // 2
+            head[:, :hidden, middle, middle] = own[:, :hidden]
+            stored[f"{name}{end}_b"].copy_(offset)
     for name in INTEGER_LAYERS:
         weight = stored[f"{name}_w"]
         # Weights that all are 0 would all at once be rounded to something else.
@@ -134,7 +149,8 @@ def _pass_on(stored: nn.ParameterDict, t: Transform) -> int:
             _identity(stored, name, number, 0, lift, part * features)
     _identity(stored, "h1", number, 0, 0.0)
     _identity(stored, "cy_0", number, len(t.basis), 0.0)
-    _identity(stored, "cy_1", number, 0, 0.0)
+    for name in ("cy_1", *_SPATIAL):
+        _identity(stored, name, number, 0, 0.0)
     return number
 
 
