@@ -13,7 +13,7 @@ from inrvis.container.implicit_header import EmbeddingHeader, ImplicitHeader
 from inrvis.decoder.codes import grid_of, waves_of
 from inrvis.decoder.image_graphs import Array, RoleGraph, SessionSettings
 from inrvis.decoder.neighbours import around
-from inrvis.decoder.pairs import StreamSource
+from inrvis.decoder.streams import StreamSource
 from inrvis.parameters import Cell, Parameter
 
 
@@ -159,7 +159,7 @@ class ImplicitPictures:
         shape = embedding_shape(self._header, self._stored.kind(image))
         source = StreamSource(self._stored.streams[image], image, exact=True)
         tables = embedding_tables(embedding, shape)
-        symbols = source.symbols(np.zeros(shape), tables, np.ones(shape, dtype=np.bool_))
+        symbols = source.symbols(np.zeros(shape), tables, np.ones(shape[2:], dtype=np.bool_))
         source.finish()
         offsets = np.array(embedding.offsets)[None, :, None, None]
         values: Array = ((symbols + offsets) * embedding.step).astype(np.float32)

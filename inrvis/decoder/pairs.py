@@ -6,15 +6,14 @@ same tables because they are found by the same lines of code.
 
 from __future__ import annotations
 
-import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inrvis.bitstream.latents import NUMBER_OF_SCALES, LatentDecoder, scales
+from inrvis.bitstream.latents import NUMBER_OF_SCALES, scales
 from inrvis.container.images_file import Pair, StoredImages, cells_of_images
 from inrvis.container.images_header import (
     HYPER_STRIDE,
@@ -25,6 +24,7 @@ from inrvis.container.images_header import (
 from inrvis.decoder.codes import code_of
 from inrvis.decoder.covers import Mask, Masks, background_of, covered_blocks, padded_cover
 from inrvis.decoder.image_graphs import Array, RoleGraph, SessionSettings
+from inrvis.decoder.streams import Source, StreamSource
 from inrvis.decoder.surroundings import (
     MEAN_UNIT,
     MOST_SEEN,
@@ -33,74 +33,13 @@ from inrvis.decoder.surroundings import (
     phases,
     seen,
 )
-from inrvis.errors import ChecksumError, FormatError
+from inrvis.errors import FormatError
 
-Integers = NDArray[np.int64]
 _MOST_MEAN = 1 << 20
 # The least scale that networks on floats can ask for.
 LEAST_SCALE = 0.1
 # Pairs whose latents stay: to show the second image of a pair costs its synthesis alone.
 _RECENT_PAIRS = 4
-
-
-class Source(Protocol):
-    """Where symbols come from: a stream, or an image that is being encoded."""
-
-    def symbols(self, means: NDArray[np.float64], tables: Integers, places: Mask, /) -> Integers:
-        """Symbols of the next latents, given means in latent units and tables of scales.
-
-        They are those at ``places``, shape (1, channels, height, width), in C order.
-        """
-
-
-class StreamSource:
-    """Symbols of one image's record.
-
-    Parameters
-    ----------
-    record : bytes
-        CRC-32 of the symbols, then the stream.
-    image : int
-        The image's number, for messages.
-    exact : bool
-        Whether the file's arithmetic is exact, for messages.
-    """
-
-    def __init__(self, record: bytes, image: int, *, exact: bool) -> None:
-        self._image, self._exact, self._checksum = image, exact, 0
-        self._wanted = int.from_bytes(record[:4], "little")
-        try:
-            self._stream = LatentDecoder(record[4:])
-        except ValueError as error:
-            raise FormatError(f"the stream of image {image} is damaged: {error}") from error
-
-    def symbols(self, _means: NDArray[np.float64], tables: Integers, _places: Mask) -> Integers:
-        """Decode the next symbols; where they belong is of no use here."""
-        try:
-            symbols = self._stream.take(tables)
-        except ValueError as error:
-            raise ChecksumError(self._mismatch()) from error
-        self._checksum = checksum(symbols, self._checksum)
-        return symbols
-
-    def finish(self) -> None:
-        """Raise ChecksumError unless all symbols are those that were written."""
-        if self._checksum != self._wanted:
-            raise ChecksumError(self._mismatch())
-
-    def _mismatch(self) -> str:
-        if self._exact:
-            return f"the stream of image {self._image} is damaged: copy the file again"
-        return (
-            f"image {self._image} cannot be decoded on this machine: its networks compute in "
-            "floating point and gave other probabilities here than where it was encoded; decode "
-            "it there, or encode with the default profile, which is exact everywhere"
-        )
-
-
-def checksum(symbols: Integers, before: int = 0) -> int:
-    """CRC-32 of symbols as 32-bit integers, going on from those before."""
-    return zlib.crc32(symbols.astype("<i4").tobytes(), before)
 
 
 @dataclass(frozen=True)
@@ -121,9 +60,12 @@ class Side:
     source: Source
     cover: Mask | None = None
 
-    def blocks(self, kind: ImageKind, stride: int) -> Mask | None:
-        """Blocks that have symbols; None for all of them."""
-        return None if self.cover is None else covered_blocks(kind, self.cover, stride)
+    def blocks(self, kind: ImageKind, stride: int) -> Mask:
+        """Blocks that have symbols."""
+        if self.cover is not None:
+            return covered_blocks(kind, self.cover, stride)
+        height, width = kind.padded
+        return np.ones((height // stride, width // stride), dtype=np.bool_)
 
 
 @dataclass(frozen=True)
@@ -134,10 +76,13 @@ class Latents:
     ----------
     left, right : ndarray of float32
         For an image alone, and where the right image was not needed, both are the left one's.
+    z_left : ndarray of float32, shape (1, hyperlatents, h / 32, w / 32)
+        Left hyperlatents, as networks before the coder see them.
     """
 
     left: Array
     right: Array
+    z_left: Array
 
 
 class PairNetworks:
@@ -177,15 +122,25 @@ class PairNetworks:
     @property
     def left_alone(self) -> bool:
         """Whether the symbols of a left image do not depend on its partner."""
-        return not (self.joint or self._uses("hyper_left", "z_right"))
+        roles = ("hyper_left", "spatial_left")
+        return not (self.joint or any(self._uses(role, "z_right") for role in roles))
 
     def _uses(self, role: str, name: str) -> bool:
-        return name in self._roles[role].inputs
+        return role in self._roles and name in self._roles[role].inputs
 
     def latents(
-        self, kind: ImageKind, left: Side, right: Side | None, *, want_right: bool = True
+        self,
+        kind: ImageKind,
+        left: Side,
+        right: Side | None,
+        *,
+        want_right: bool = True,
+        known: Latents | None = None,
     ) -> Latents:
-        """Latents of a pair, or of the left image and what it depends on."""
+        """Latents of a pair, or of the left image and what it depends on.
+
+        If those of the left image are ``known``, and alone, its symbols are not taken again.
+        """
         need_y = want_right or self.joint
         need_z = want_right or not self.left_alone
         height, width = kind.padded
@@ -193,12 +148,15 @@ class PairNetworks:
         small = (height // HYPER_STRIDE, width // HYPER_STRIDE)
         large = (height // LATENT_STRIDE, width // LATENT_STRIDE)
         codec = self._codec
-        z_blocks, y_blocks = (left.blocks(kind, s) for s in (HYPER_STRIDE, LATENT_STRIDE))
         z_shape = (1, 2 * codec.hyperlatents, *small)
         y_shape = (1, 2 * codec.latents, *large)
 
-        prior = self._prior("prior_left", left, z_shape)
-        z_left = z_right = self._seen(self._take(left.source, prior, z_blocks))
+        if known is None:
+            prior = self._prior("prior_left", left, z_shape)
+            blocks = left.blocks(kind, HYPER_STRIDE)
+            z_left = z_right = self._seen(self._take(left.source, prior, blocks))
+        else:
+            z_left = z_right = known.z_left
         if right is not None and need_z:
             prior = self._prior("prior_right", right, z_shape)
             feeds = {"prior": self._limited(prior), "z_left": z_left}
@@ -206,8 +164,12 @@ class PairNetworks:
             blocks = right.blocks(kind, HYPER_STRIDE)
             z_right = self._seen(self._take(right.source, prior, blocks))
         hypers = {"z_left": z_left, "z_right": z_right}
-        parameters = self._roles["hyper_left"](hypers, y_shape, self._pixels)
-        y_left = y_right = self._in_phases(left.source, parameters, y_blocks, "left", hypers)
+        if known is None:
+            parameters = self._roles["hyper_left"](hypers, y_shape, self._pixels)
+            blocks = left.blocks(kind, LATENT_STRIDE)
+            y_left = y_right = self._in_phases(left.source, parameters, blocks, "left", hypers)
+        else:
+            y_left = y_right = known.left.astype(np.float64)
         if right is not None and need_y:
             shape = (1, self._codec.features, *large)
             features = self._roles["hyper_right"](hypers, shape, self._pixels)
@@ -215,7 +177,7 @@ class PairNetworks:
             parameters = self._roles["context_y"](feeds, y_shape, self._pixels)
             blocks = right.blocks(kind, LATENT_STRIDE)
             y_right = self._in_phases(right.source, parameters, blocks, "right", feeds, y_left)
-        return Latents(y_left.astype(np.float32), y_right.astype(np.float32))
+        return Latents(y_left.astype(np.float32), y_right.astype(np.float32), z_left)
 
     def picture(
         self, kind: ImageKind, latents: Latents, cover: Mask | None = None, *, right: bool = False
@@ -251,7 +213,7 @@ class PairNetworks:
         self,
         source: Source,
         parameters: Array,
-        blocks: Mask | None,
+        blocks: Mask,
         side: str,
         feeds: dict[str, Array],
         y_left: NDArray[np.float64] | None = None,
@@ -262,8 +224,7 @@ class PairNetworks:
             return self._take(source, parameters, blocks)
         shape, shift = parameters.shape, self._codec.shift
         first, *others = phases(*shape[2:])
-        coded = np.ones_like(first) if blocks is None else blocks
-        known = coded & first
+        known = blocks & first
         latents = self._take(source, parameters, known)
         before = None if y_left is None else counted(y_left)
         for phase in others:
@@ -276,16 +237,17 @@ class PairNetworks:
             if before is not None:
                 near["near_left"] = seen(around.mean(before), shift)
             parameters = context({**feeds, **near}, shape, self._pixels)
-            latents += self._take(source, parameters, coded & phase)
-            known |= coded & phase
+            latents += self._take(source, parameters, blocks & phase)
+            known |= blocks & phase
         return latents
 
-    def _take(self, source: Source, parameters: Array, blocks: Mask | None) -> NDArray[np.float64]:
+    def _take(self, source: Source, parameters: Array, blocks: Mask) -> NDArray[np.float64]:
         """Latents in latent units, from the means and scales that a network gives.
 
         They are 0 beside the ``blocks`` that have symbols.
         """
-        means, scale = np.split(parameters.astype(np.float64), 2, axis=1)
+        own = parameters[0][:, blocks].astype(np.float64)
+        means, scale = np.split(own, 2)
         # Wrong symbols make wild means; the checksum will tell of them, if they stay finite.
         np.clip(means, -_MOST_MEAN, _MOST_MEAN, out=means)
         if self._codec.exact:
@@ -293,9 +255,8 @@ class PairNetworks:
             tables = np.clip(np.rint(scale), 0, NUMBER_OF_SCALES - 1).astype(np.int64)
         else:
             tables = np.searchsorted(self._edges, np.maximum(scale, LEAST_SCALE))
-        latents = np.zeros_like(means)
-        coded = np.broadcast_to(True if blocks is None else blocks, means.shape)
-        latents[coded] = means[coded] + source.symbols(means[coded], tables[coded], coded)
+        latents = np.zeros((1, len(means), *blocks.shape))
+        latents[0][:, blocks] = means + source.symbols(means, tables, blocks)
         return latents
 
     def _seen(self, latents: NDArray[np.float64], shift: int = 0) -> Array:
@@ -360,12 +321,16 @@ class PairPictures:
             if image in key:
                 self._recent.move_to_end(key)
                 return self._recent[key]
+        alone = self._networks.left_alone
+        same = [latents for key, latents in self._recent.items() if key[0] == left and alone]
+        known = same[-1] if same else None
         left_side, left_source = self._side(left)
         right_side, right_source = self._side(right) if right >= 0 else (None, None)
         latents = self._networks.latents(
-            self._stored.kind(left), left_side, right_side, want_right=want_right
+            self._stored.kind(left), left_side, right_side, want_right=want_right, known=known
         )
-        left_source.finish()
+        if known is None:
+            left_source.finish()
         if right_source is not None and (want_right or self._networks.joint):
             right_source.finish()
         both = want_right or self._networks.joint

@@ -64,7 +64,9 @@ def outcome(encoder: PairEncoder) -> tuple[float, float]:
     with torch.no_grad():
         found = model(Batch(*images, *codes), rounded=True)
     error = (found.left - images[0]).square().mean() + (found.right - images[1]).square().mean()
-    return -10 * math.log10(float(error) / 2), float(found.bits) / (2 * images[0][0, 0].numel())
+    return -10 * math.log10(float(error) / 2), float(found.left_bits + found.right_bits) / (
+        2 * images[0][0, 0].numel()
+    )
 
 
 @pytest.mark.parametrize("channels", [3, 4])

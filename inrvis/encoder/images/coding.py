@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from inrvis.bitstream.latents import NUMBER_OF_SCALES, LatentEncoder, latent_reach, scales
 from inrvis.container.images_file import Pair
-from inrvis.decoder.pairs import Integers, PairNetworks, Side, checksum
+from inrvis.decoder.pairs import Latents, PairNetworks, Side
+from inrvis.decoder.streams import Integers, checksum
 from inrvis.encoder.images.model import PairModel
 from inrvis.encoder.images.ops import TorchOps
 from inrvis.encoder.images.pictures import Pictures
@@ -40,9 +41,9 @@ class LatentSource:
     """
 
     def __init__(self, latents: Sequence[NDArray[np.float64]], worth: float = 0.0) -> None:
-        self._latents, self._worth = {part.shape: part for part in latents}, worth
+        self._latents, self._worth = {part.shape[2:]: part[0] for part in latents}, worth
         # No pixel is made of hyperlatents.
-        self._worthy = latents[-1].shape
+        self._worthy = latents[-1].shape[2:]
         self._encoder, self._checksum = LatentEncoder(), 0
         self.estimated_bits = 0.0
 
@@ -50,7 +51,7 @@ class LatentSource:
         self, means: NDArray[np.float64], tables: Integers, places: NDArray[np.bool_]
     ) -> Integers:
         """Round latents around their means, and write them."""
-        distance = self._latents[places.shape][places] - means
+        distance = self._latents[places.shape][:, places] - means
         worth = self._worth if places.shape == self._worthy else 0.0
         symbols = _rounded(np.clip(distance, -_MOST_SYMBOL, _MOST_SYMBOL), tables, worth)
         self._encoder.put(symbols, tables)
@@ -117,14 +118,16 @@ class PairCoder:
         self._pictures, self._codes = pictures, codes
         self._device = next(model.parameters()).device
 
-    def code(self, pair: Pair) -> tuple[LatentSource, LatentSource | None]:
-        """Code one pair, or the left image alone."""
+    def code(
+        self, pair: Pair, known: Latents | None = None
+    ) -> tuple[tuple[LatentSource, LatentSource | None], Latents]:
+        """Code one pair, or the left image alone; nothing of it where its latents are known."""
         left, right = pair
         latents = self._analyse(left, right if right >= 0 else left)
         first, left_side = self._side(left, latents[0])
         second, right_side = self._side(right, latents[1]) if right >= 0 else (None, None)
-        self._networks.latents(self._pictures.facts.kinds[left], left_side, right_side)
-        return first, second
+        kind = self._pictures.facts.kinds[left]
+        return (first, second), self._networks.latents(kind, left_side, right_side, known=known)
 
     def _side(
         self, image: int, latents: Sequence[NDArray[np.float64]]
@@ -148,9 +151,14 @@ class PairCoder:
         """Code all pairs."""
         records: dict[int, bytes] = {}
         bits: dict[int, float] = {}
+        before, latents = -1, None
         for done, pair in enumerate(pairs, start=1):
-            for image, source in zip(pair, self.code(pair), strict=True):
-                if source is not None:
+            # Pairs with the same left image follow each other.
+            known = latents if pair[0] == before and self._networks.left_alone else None
+            sources, latents = self.code(pair, known)
+            before = pair[0]
+            for image, source in zip(pair, sources, strict=True):
+                if source is not None and image not in records:
                     records[image] = source.record()
                     bits[image] = source.estimated_bits
             if progress is not None:

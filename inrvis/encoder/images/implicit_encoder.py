@@ -17,7 +17,7 @@ from inrvis.container.header import TensorHeader
 from inrvis.container.implicit_header import MAX_WAVES, EmbeddingHeader, ImplicitHeader
 from inrvis.decoder.image_graphs import SessionSettings
 from inrvis.decoder.implicit import ImplicitNetwork, embedding_tables, values_of
-from inrvis.decoder.pairs import checksum
+from inrvis.decoder.streams import checksum
 from inrvis.encoder.images.base import (
     DatabaseEncoder,
     Encoded,

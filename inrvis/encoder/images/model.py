@@ -60,9 +60,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Bits of all latents of a batch, and its reconstructions."""
+    """Bits of all left and all right latents of a batch, and its reconstructions."""
 
-    bits: Tensor
+    left_bits: Tensor
+    right_bits: Tensor
     left: Tensor
     right: Tensor
 
@@ -205,13 +206,12 @@ class PairModel(ImageModel, ABC):
             for stride in (HYPER_STRIDE, LATENT_STRIDE)
         )
         prior = self.prior(ops, batch.left_code, "left").expand(-1, -1, *z[0].shape[2:])
-        z_left, bits = self._coded(z[0], prior, generator, z_blocks[0])
+        z_left, left_bits = self._coded(z[0], prior, generator, z_blocks[0])
         prior = self.prior(ops, batch.right_code, "right").expand(-1, -1, *z[1].shape[2:])
         if self.exact:
             prior = prior.clamp(-MOST_SEEN, MOST_SEEN)
         parameters = self.context_z(ops, prior, self.seen(z_left))
-        z_right, more = self._coded(z[1], parameters, generator, z_blocks[1])
-        bits = bits + more
+        z_right, right_bits = self._coded(z[1], parameters, generator, z_blocks[1])
         both = {"z_left": self.seen(z_left), "z_right": self.seen(z_right)}
         hyper = self.hyper(ops, both["z_left"], both["z_right"], BOTH)
 
@@ -220,7 +220,7 @@ class PairModel(ImageModel, ABC):
             return inputs
 
         y_left, more = self._latents(y[0], hyper["left"], generator, y_blocks[0], left_context)
-        bits = bits + more
+        left_bits = left_bits + more
         known = {"y_left": self.seen(y_left, self.shift), "features": hyper["right"]}
         parameters = self.context_y(ops, known["y_left"], known["features"])
 
@@ -233,7 +233,7 @@ class PairModel(ImageModel, ABC):
         if cutouts is not None:
             behind = {s: (c.cover, c.background) for s, c in zip(BOTH, cutouts, strict=True)}
         images = self.synthesis(ops, y_left, y_right, BOTH, behind)
-        return Outcome(bits + more, images["left"], images["right"])
+        return Outcome(left_bits, right_bits + more, images["left"], images["right"])
 
     def _latents(
         self,

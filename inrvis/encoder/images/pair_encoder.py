@@ -17,7 +17,8 @@ from inrvis.bitstream.outlines import learn_outlines
 from inrvis.container.images_header import CodecHeader
 from inrvis.decoder.codes import code_of
 from inrvis.decoder.image_graphs import SessionSettings
-from inrvis.decoder.pairs import Side, StreamSource
+from inrvis.decoder.pairs import Side
+from inrvis.decoder.streams import StreamSource
 from inrvis.encoder.images.backgrounds import cut_out
 from inrvis.encoder.images.base import DatabaseEncoder, Encoded, normalisation
 from inrvis.encoder.images.coding import Coded, PairCoder
@@ -212,7 +213,7 @@ class PairEncoder(DatabaseEncoder):
         pair = self.pairs[0]
         coder.code(pair)  # the first run of a session prepares it
         start = time.perf_counter()
-        first, second = coder.code(pair)
+        (first, second), _ = coder.code(pair)
         kind = self.pictures.facts.kinds[pair[0]]
         sides = [
             Side(

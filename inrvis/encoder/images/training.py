@@ -72,6 +72,7 @@ class PairTrainer(ImageTrainer):
         for left, right in pairs:
             size = pictures.facts.kinds[left].padded
             self._buckets[size].append((left, right if right >= 0 else left))
+        self._lefts = len({left for left, _ in pairs}) / len(pairs)
         self._flat = [(size, pair) for size, own in self._buckets.items() for pair in own]
 
     @property
@@ -88,12 +89,18 @@ class PairTrainer(ImageTrainer):
     def _measure(self, batch: Batch, weigh: Weigh | None) -> tuple[Tensor, Tensor]:
         """Bits a pixel and mean squared error, in 8-bit units, of a batch."""
         outcome = self.model(batch, weigh, self._generator)
-        pixels = 2 * batch.left.shape[0] * batch.left.shape[2] * batch.left.shape[3]
-        errors = (outcome.left - batch.left).square() + (outcome.right - batch.right).square()
+        pixels = batch.left.shape[0] * batch.left.shape[2] * batch.left.shape[3]
+        both = (outcome.left, batch.left), (outcome.right, batch.right)
+        left, right = ((found - wanted).square().mean() for found, wanted in both)
+        bits = self._mean(outcome.left_bits, outcome.right_bits) / pixels
         # Windows that were taken, of those that were tried: what there is to a pixel on the whole.
         taken, tried = self._counts.tolist()
         share = taken / max(tried, 1)
-        return outcome.bits * share / pixels, errors.mean() * share / 2 * 255**2
+        return bits * share, self._mean(left, right) * share * 255**2
+
+    def _mean(self, left: Tensor, right: Tensor) -> Tensor:
+        """Mean over all images: a left one counts once, whatever pairs it is in."""
+        return (self._lefts * left + right) / (self._lefts + 1)
 
     def draw(self) -> Batch:
         """Random pairs of one size, cut at the same random places."""
