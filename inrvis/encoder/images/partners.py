@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -58,10 +57,8 @@ def choose_pairing(
     if wanted == "auto":
         for name in ("sorted", "sphere"):
             both = [pair for pair in paired(database, name) if pair[1] >= 0]
-            # Hardly anything may have a partner in this way.
-            if 4 * len(both) >= len(pictures):
-                own, right = compared.mean(both)
-                bits[name, 0] = (own + right) / 2
+            if both:
+                bits[name, 0] = _bits_of_all(len(both), len(pictures), compared.part(both))
     default = ("sorted" if wanted == "auto" else wanted, 0)
     return min(bits, key=lambda choice: bits[choice], default=default)
 
@@ -69,21 +66,25 @@ def choose_pairing(
 def _along(
     database: ImageDatabase, name: str, compared: _Compared, shared: bool
 ) -> list[tuple[tuple[str, int], float]]:
-    """Bits of an image, for each reach along a parameter."""
+    """Bits of all images, for each reach along a parameter."""
     groups = [group.images for group in groups_of(database, name)]
-    if 2 * sum(len(images) > 1 for images in groups) < len(groups):
-        return []
-    own, rights, found = 0.0, 0.0, []
+    parts, found = 0.0, []
     for reach in range(1, _MOST_REACH + 1):
         both = [p for images in groups for p in zip(images, images[reach:], strict=False)]
         if not both:
             break
-        own, right = compared.mean(both)
-        rights += right
+        parts += compared.part(both)
+        choice = name, reach if shared else 0
+        rights = sum(right >= 0 for _, right in paired(database, name, reach=choice[1]))
+        found.append((choice, _bits_of_all(rights, len(database.images), parts / reach)))
         if not shared:
-            return [((name, 0), (own + right) / 2)]
-        found.append(((name, reach), (own + 2 * rights) / (2 * reach + 1)))
+            break
     return found
+
+
+def _bits_of_all(rights: int, images: int, part: float) -> float:
+    """Bits of all images, if right ones take a ``part`` of what they take alone."""
+    return 1 - rights / images * (1 - part)
 
 
 class _Compared:
@@ -98,16 +99,15 @@ class _Compared:
         self._seen = pictures.filled if covers else pictures.channels
         self._step = step
 
-    def mean(self, pairs: Sequence[Pair]) -> tuple[float, float]:
-        """Bits of left images, and of right ones given these, of some of the pairs."""
-        some = [pairs[i] for i in spread(range(len(pairs)), _SAMPLES)]
-        bits = [self._bits(*pair) for pair in some]
-        return fmean(own for own, _ in bits), fmean(right for _, right in bits)
-
-    def _bits(self, left: int, right: int) -> tuple[float, float]:
-        first, second = self._transformed(left), self._transformed(right)
-        alone, given = _rates(second), _rates(second - np.rint(first))
-        return float(_rates(first).sum()), float(np.minimum(alone, given).sum())
+    def part(self, pairs: Sequence[Pair]) -> float:
+        """Bits of right images, given the left ones, over bits of these alone; of some pairs."""
+        given = alone = 0.0
+        for left, right in (pairs[i] for i in spread(range(len(pairs)), _SAMPLES)):
+            first, second = self._transformed(left), self._transformed(right)
+            own = _rates(second)
+            alone += float(own.sum())
+            given += float(np.minimum(own, _rates(second - np.rint(first))).sum())
+        return given / alone if alone else 1.0
 
     def _transformed(self, image: int) -> Coefficients:
         pixels: NDArray[Any] = self._seen(image)
