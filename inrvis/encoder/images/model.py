@@ -216,8 +216,8 @@ class PairModel(ImageModel, ABC):
         hyper = self.hyper(ops, both["z_left"], both["z_right"], BOTH)
 
         def left_context(near: Near) -> Tensor:
-            inputs: Tensor = self.spatial_context(ops, "left", {**both, **near(None)})
-            return inputs
+            found: Tensor = self.spatial_context(ops, "left", {**both, **near(None)})
+            return found
 
         y_left, more = self._latents(y[0], hyper["left"], generator, y_blocks[0], left_context)
         left_bits = left_bits + more
@@ -225,8 +225,8 @@ class PairModel(ImageModel, ABC):
         parameters = self.context_y(ops, known["y_left"], known["features"])
 
         def right_context(near: Near) -> Tensor:
-            inputs: Tensor = self.spatial_context(ops, "right", {**known, **near(y_left)})
-            return inputs
+            found: Tensor = self.spatial_context(ops, "right", {**known, **near(y_left)})
+            return found
 
         y_right, more = self._latents(y[1], parameters, generator, y_blocks[1], right_context)
         behind = None
