@@ -53,8 +53,11 @@ def plot_curves(name: str, entry: Record, path: Path) -> None:
                 continue
             ours = bool(records[0].get("images_in_file"))
             style = {"marker": "*", "markersize": 11} if ours else {"marker": "o", "markersize": 4}
-            colour = _COLOURS.get(codec, _OURS)
-            plot.plot(*zip(*points, strict=True), color=colour, label=codec, linewidth=1, **style)
+            kind, _, along = codec.partition(" along ")
+            colour, line = _COLOURS.get(kind, _OURS), ":" if along else "-"
+            plot.plot(
+                *zip(*points, strict=True), line, color=colour, label=codec, linewidth=1, **style
+            )
         plot.set(xscale="log", xlabel="bits a pixel, everything included", ylabel=label)
         plot.grid(visible=True, which="both", alpha=0.25)
     axes[0].legend(fontsize=8)

@@ -31,8 +31,8 @@ class Tables:
     kinds : tuple of int
         For each image, the number of its kind.
     pairs : tuple of pairs of int
-        Left and right image of each pair; the right one is -1 for an image alone. Empty where
-        images are not coded in pairs.
+        Left and right image of each pair; the right one is -1 for an image alone, and a left one
+        may have several partners. Empty where images are not coded in pairs.
     """
 
     cells: tuple[Cell, ...]

@@ -117,7 +117,7 @@ class Images:
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """Left and right image of each pair, which is -1 for an image alone; () without pairs."""
+        """Left and right image of each pair, as `Tables` has them; () without pairs."""
         return self._stored.tables.pairs
 
     @property
