@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from inrvis.bitstream import outlines
 from inrvis.bitstream.latents import LatentEncoder, latent_counts, scales
@@ -22,7 +20,6 @@ from inrvis.container.image_graphs import IMAGE_OPERATORS
 from inrvis.container.images_header import ROLES, CodecHeader, ImageKind, ImagesHeader
 from inrvis.container.implicit_header import IMPLICIT_ROLES, EmbeddingHeader, ImplicitHeader
 from inrvis.decoder.codes import code_of, grid_of, waves_of
-from inrvis.decoder.surroundings import Surroundings, counted, phases, seen
 from inrvis.parameters import Cell, Parameter
 
 pytestmark = pytest.mark.decode_only
@@ -325,30 +322,3 @@ def test_inputs_of_an_implicit_network() -> None:
             maps.append(np.repeat(wave(np.pi * f * y)[:, None], 4, axis=1))
             maps.append(np.repeat(wave(np.pi * f * x)[None], 3, axis=0))
     np.testing.assert_allclose(grid_of(header, kind)[0], maps, atol=1e-6)
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 7), st.integers(1, 6), st.integers(0, 6))
-def test_surroundings(seed: int, height: int, width: int, shift: int) -> None:
-    """Phases and what is seen around a block, element by element as the document has them."""
-    random = np.random.default_rng(seed)
-    latents = random.integers(-9000, 9000, (1, 2, height, width)) / 16
-    coded = random.random((height, width)) < 0.8
-    known = np.zeros((height, width), dtype=bool)
-    for number, phase in enumerate(phases(height, width)):
-        for r, c in np.ndindex(height, width):
-            first, second = r % 2 == c % 2 == 0, r % 2 == c % 2 == 1
-            assert phase[r, c] == (first, second, not (first or second))[number]
-        around, units = Surroundings(known), counted(latents)
-        near, size = seen(around.mean(units), shift), seen(around.mean(np.abs(units)), 0)
-        for r, c in np.ndindex(height, width):
-            rows = range(max(r - 1, 0), min(r + 2, height))
-            columns = range(max(c - 1, 0), min(c + 2, width))
-            own = [(y, x) for y in rows for x in columns if known[y, x]]
-            assert around.count[0, 0, r, c] == 28 * len(own)
-            for channel in range(2):
-                values = [int(16 * latents[0, channel, y, x]) for y, x in own]
-                mean = sum(values) // max(len(own), 1)
-                assert near[0, channel, r, c] == np.clip(mean // 2**shift, -255, 255)
-                mean = sum(map(abs, values)) // max(len(own), 1)
-                assert size[0, channel, r, c] == min(mean, 255)
-        known |= phase & coded
