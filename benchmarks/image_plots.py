@@ -60,7 +60,7 @@ def plot_curves(name: str, entry: Record, path: Path) -> None:
             )
         plot.set(xscale="log", xlabel="bits a pixel, everything included", ylabel=label)
         plot.grid(visible=True, which="both", alpha=0.25)
-    axes[0].legend(fontsize=8)
+    axes[0].legend(fontsize=7, loc="lower right")
     size = f"{entry['images']} images of {entry['width']} × {entry['height']}"
     figure.suptitle(f"{name}: {size}")
     figure.tight_layout()
