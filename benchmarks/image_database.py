@@ -176,7 +176,7 @@ def load(
     views = Views(name, images, tuple(numbers), background(some), numbers[len(numbers) // 2])
     if along and along not in [parameter.name for parameter in database.parameters]:
         raise UsageError(f"{folder} has no parameter {along!r}")
-    return views, views.ordered(view_order(database, position, along))
+    return views, views.ordered(view_order(database, position, along)) if along else views
 
 
 def _has_colours(database: ImageDatabase, column: int) -> bool:

@@ -331,9 +331,9 @@ class PairPictures:
         )
         if known is None:
             left_source.finish()
-        if right_source is not None and (want_right or self._networks.joint):
-            right_source.finish()
         both = want_right or self._networks.joint
+        if right_source is not None and both:
+            right_source.finish()
         self._recent[left, right if both else -1] = latents
         if len(self._recent) > _RECENT_PAIRS:
             self._recent.popitem(last=False)

@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inrvis.container.images_header import HYPER_STRIDE, LATENT_STRIDE
-from inrvis.decoder.surroundings import COUNT_UNIT, MOST_SEEN
+from inrvis.decoder.surroundings import MOST_SEEN
 from inrvis.encoder.images.ops import Ops, TorchOps, Weigh
-from inrvis.encoder.images.spatial import around, phases
+from inrvis.encoder.images.spatial import Surroundings, phases
 
 Side = str
 BOTH: Sequence[Side] = ("left", "right")
 # Cover and background, as `Cutout` describes them.
 Behind = tuple[Any, Any]
-# What is known around latents; of a right image also of the left one, at the same places.
-Near = Callable[[Tensor | None], dict[str, Tensor]]
+# What is known around latents: the inputs of a spatial context that change with the phase.
+Near = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,10 @@ class PairModel(ImageModel, ABC):
         """Means and scales of the right image's latents."""
 
     def spatial_context(self, ops: Ops, side: Side, inputs: Mapping[str, Any]) -> Any:
-        """Means and scales of latents from what is known around them; inputs as in ROLES."""
+        """Means and scales of latents from what is known around them; inputs as in ROLES.
+
+        Of models that are `spatial`; others are not asked.
+        """
         raise NotImplementedError
 
     @abstractmethod
@@ -216,7 +219,7 @@ class PairModel(ImageModel, ABC):
         hyper = self.hyper(ops, both["z_left"], both["z_right"], BOTH)
 
         def left_context(near: Near) -> Tensor:
-            found: Tensor = self.spatial_context(ops, "left", {**both, **near(None)})
+            found: Tensor = self.spatial_context(ops, "left", {**both, **near})
             return found
 
         y_left, more = self._latents(y[0], hyper["left"], generator, y_blocks[0], left_context)
@@ -225,56 +228,55 @@ class PairModel(ImageModel, ABC):
         parameters = self.context_y(ops, known["y_left"], known["features"])
 
         def right_context(near: Near) -> Tensor:
-            found: Tensor = self.spatial_context(ops, "right", {**known, **near(y_left)})
+            found: Tensor = self.spatial_context(ops, "right", {**known, **near})
             return found
 
-        y_right, more = self._latents(y[1], parameters, generator, y_blocks[1], right_context)
+        y_right, more = self._latents(
+            y[1], parameters, generator, y_blocks[1], right_context, y_left
+        )
         behind = None
         if cutouts is not None:
             behind = {s: (c.cover, c.background) for s, c in zip(BOTH, cutouts, strict=True)}
         images = self.synthesis(ops, y_left, y_right, BOTH, behind)
         return Outcome(left_bits, right_bits + more, images["left"], images["right"])
 
-    def _latents(
+    def _latents(  # noqa: PLR0917
         self,
         latents: Tensor,
         parameters: Tensor,
         generator: torch.Generator | None,
         blocks: Tensor | None,
         context: Callable[[Near], Tensor],
+        left: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """As `_coded`, in phases: after the first one, ``context`` gives means and scales."""
+        """As `_coded`, in phases: after the first one, ``context`` gives means and scales.
+
+        It is told what is known around, for a right image also of the ``left`` one's latents.
+        """
         if not self.spatial:
             return self._coded(latents, parameters, generator, blocks)
         own = torch.ones_like(latents[:, :1]) if blocks is None else blocks
-        rounded, known, merged = torch.zeros_like(latents), torch.zeros_like(own), 0 * parameters
+        rounded, known = torch.zeros_like(latents), torch.zeros_like(own)
+        means, scales = torch.zeros_like(latents), torch.zeros_like(latents)
         for number, phase in enumerate(phases(latents)):
             if number:
-                parameters = context(self._near(rounded, known))
-            rounded = rounded + self._rounded(latents, parameters) * (own * phase)
+                parameters = context(self._near(rounded, known, left))
+            mean, scale = self.means(parameters)
+            rounded = rounded + _rounded(latents, mean) * (own * phase)
             known = known + own * phase
-            merged = merged + parameters * phase
-        _, bits = self._coded(latents, merged, generator, blocks)
-        return rounded, bits
+            means, scales = means + mean * phase, scales + scale * phase
+        return rounded, self._bits(latents - means, scales, generator, blocks)
 
-    def _near(self, latents: Tensor, known: Tensor) -> Near:
-        def inputs(left: Tensor | None) -> dict[str, Tensor]:
-            near, size, number = around(latents, known)
-            found = {
-                "near": self.seen(near, self.shift),
-                "size": self.seen(size),
-                "count": number * COUNT_UNIT,
-            }
-            if left is not None:
-                found["near_left"] = self.seen(around(left, known)[0], self.shift)
-            return found
-
-        return inputs
-
-    def _rounded(self, latents: Tensor, parameters: Tensor) -> Tensor:
-        """Latents as decoding gives them, with a straight-through gradient."""
-        distance = latents - self.means(parameters)[0]
-        return latents + (torch.round(distance) - distance).detach()
+    def _near(self, latents: Tensor, known: Tensor, left: Tensor | None) -> Near:
+        around = Surroundings(known)
+        near = {
+            "near": self.seen(around.mean(latents), self.shift),
+            "size": self.seen(around.mean(latents.abs())),
+            "count": around.count,
+        }
+        if left is not None:
+            near["near_left"] = self.seen(around.mean(left), self.shift)
+        return near
 
     def _coded(
         self,
@@ -288,16 +290,31 @@ class PairModel(ImageModel, ABC):
         They are 0, and cost nothing, beside the ``blocks`` that have symbols.
         """
         mean, scale = self.means(parameters)
-        distance = latents - mean
+        rounded = _rounded(latents, mean)
+        bits = self._bits(latents - mean, scale, generator, blocks)
+        return rounded if blocks is None else rounded * blocks, bits
+
+    def _bits(
+        self,
+        distance: Tensor,
+        scale: Tensor,
+        generator: torch.Generator | None,
+        blocks: Tensor | None,
+    ) -> Tensor:
+        """Bits of all latents that have symbols, from their distances to the means."""
         if self._noisy:
             noise = torch.rand(distance.shape, generator=generator).to(distance.device) - 0.5
-            coded = distance + noise
+            distance = distance + noise
         else:
-            coded = torch.round(distance)
-        rounded, bits = self._rounded(latents, parameters), laplace_bits(coded, scale)
-        if blocks is None:
-            return rounded, bits.sum()
-        return rounded * blocks, (bits * blocks).sum()
+            distance = torch.round(distance)
+        bits = laplace_bits(distance, scale)
+        return bits.sum() if blocks is None else (bits * blocks).sum()
+
+
+def _rounded(latents: Tensor, mean: Tensor) -> Tensor:
+    """Latents as decoding gives them, with a straight-through gradient."""
+    distance = latents - mean
+    return latents + (torch.round(distance) - distance).detach()
 
 
 def laplace_bits(distance: Tensor, scale: Tensor) -> Tensor:

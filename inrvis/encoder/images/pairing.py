@@ -111,9 +111,14 @@ def pairs_of(groups: Sequence[Neighbours], pairing: str) -> tuple[Pair, ...]:
     for group in groups:
         chosen = _nearest(group) if pairing == "sphere" else _sorted(group)
         pairs += chosen
-        paired = {image for pair in chosen for image in pair}
-        pairs += [(image, -1) for image in group.images if image not in paired]
+        pairs += [(image, -1) for image in _left_over(group, chosen)]
     return tuple(pairs)
+
+
+def _left_over(group: Neighbours, pairs: Sequence[Pair]) -> list[int]:
+    """Images of a group without a partner."""
+    partners = {image for pair in pairs for image in pair}
+    return [image for image in group.images if image not in partners]
 
 
 def paired(
@@ -154,7 +159,7 @@ def paired(
     for group in groups_of(database, pairing)[::every_view]:
         own = _around(group, reach) if reach else _sorted(group)
         pairs += own[::every_time]
-        alone |= set(group.images) - {image for pair in own for image in pair}
+        alone.update(_left_over(group, own))
     # What has no neighbour has a view beside it.
     rest = [group.only(alone) for group in groups_of(database)]
     return (*pairs, *pairs_of(rest, "sorted"))

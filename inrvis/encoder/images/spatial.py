@@ -15,12 +15,23 @@ def phases(like: Tensor) -> list[Tensor]:
     return [torch.from_numpy(mask).to(like)[None, None] for mask in masks]
 
 
-def around(latents: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Means of latents and of their magnitudes over known neighbours, and how many these are."""
-    number = _sum(known)
-    own = latents * known
-    divisor = number.clamp(min=1)
-    return _sum(own) / divisor, _sum(own.abs()) / divisor, number
+class Surroundings:
+    """`surroundings.Surroundings`, not rounded.
+
+    Parameters
+    ----------
+    known : Tensor
+        1 for blocks whose latents are known, (batch, 1, height, width), 0 for others.
+    """
+
+    def __init__(self, known: Tensor) -> None:
+        self._known, number = known, _sum(known)
+        self.count = surroundings.COUNT_UNIT * number
+        self._number = number.clamp(min=1)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean of ``values`` over known neighbours, (batch, channels, height, width)."""
+        return _sum(values * self._known) / self._number
 
 
 def _sum(values: Tensor) -> Tensor:

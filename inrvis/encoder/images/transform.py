@@ -21,7 +21,7 @@ from inrvis.container.images_file import Pair
 from inrvis.container.images_header import HYPER_STRIDE, LATENT_STRIDE, MAX_SHIFT
 from inrvis.decoder.surroundings import MEAN_UNIT, MOST_SEEN
 from inrvis.encoder.images.pictures import Pictures
-from inrvis.encoder.images.spatial import around, phases
+from inrvis.encoder.images.spatial import Surroundings, phases
 
 # Bits that the square of the best rounding step is worth (`best_step`), whatever the trade-off.
 WORTH_OF_A_STEP = 6 / math.log(2)
@@ -188,7 +188,7 @@ def _from_neighbours(latents: Tensor) -> tuple[Tensor, Tensor]:
     """What part of the mean over known neighbours latents have, and the octaves of the rest."""
     known, found = torch.zeros_like(latents[:, :1]), torch.zeros_like(latents)
     for phase in phases(latents):
-        found = found + around(latents.round(), known)[0] * phase
+        found = found + Surroundings(known).mean(latents.round()) * phase
         known = known + phase
     near = _part(latents, found)
     rest = (latents - near[:, None, None] * found).round().abs()

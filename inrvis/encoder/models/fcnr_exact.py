@@ -156,7 +156,7 @@ class ExactModel(PairModel):
         return ops.depth_to_space(ops.integer_conv(x, "h2", 4 * n, 1))
 
     def context_y(self, ops: Ops, y_left: Any, features: Any) -> Any:
-        """Convolutions of the left latents and the right features; those also as they are."""
+        """Convolutions of the left latents, which means also get as they are, and of features."""
         hidden = ops.integer_conv(ops.concat([y_left, features]), "cy_0", self.features)
         hidden = ops.integer_conv(hidden, "cy_1", self.features)
         return self._head(ops, hidden, "cy", {"left": y_left})
