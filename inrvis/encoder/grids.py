@@ -14,6 +14,7 @@ from inrvis.container.header import MAX_LEVELS, ArrayHeader
 from inrvis.decoder.layers import Chunks
 from inrvis.decoder.values import base_values
 from inrvis.encoder.assembly import LayerParts
+from inrvis.encoder.halving import rehalved
 from inrvis.encoder.normalise import Normalised
 from inrvis.errors import UsageError
 from inrvis.residual import interpolation
@@ -268,6 +269,19 @@ class WaveletLayers:
             self.arrays,
             tuple(part.encoder.encode(steps[part.name] * part.span) for part in self.parts),
         )
+
+    def rehalved(self, steps: Mapping[str, float], trials: int) -> WaveletLayers:
+        """Layers with better plans near ``steps``, of up to ``trials`` encodings of everything."""
+        parts = (
+            replace(part, encoder=rehalved(part.encoder, steps[part.name] * part.span, trials))
+            for part in self.parts
+        )
+        return WaveletLayers(self.arrays, tuple(parts))
+
+    @property
+    def plans(self) -> tuple[tuple[int, ...], ...]:
+        """Steps of the transform of each part."""
+        return tuple(part.encoder.plan for part in self.parts)
 
     def step_for(self, name: str, psnr_db: float) -> float:
         """Largest step with which an array has ``psnr_db``, as the coefficients tell it."""

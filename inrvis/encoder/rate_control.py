@@ -45,7 +45,10 @@ _TRIAL_SHARE = 0.12
 # Time that rounding to a size takes, and packing, decoding and measuring for each value.
 _FINISH_SECONDS, _FINISH_SECONDS_PER_VALUE = 0.4, 1.2e-6
 # Rounds of aiming at a PSNR, and how far above it a file may be.
-_AIM_ROUNDS, _AIM_DB = 6, 0.05
+_AIM_ROUNDS, _AIM_DB = 6, 0.02
+# Share of the time for plans of wavelets, the most encodings for that, and what one takes.
+_TRIALS_SHARE, _MOST_TRIALS = 0.05, 40
+_TRIAL_SECONDS, _TRIAL_SECONDS_PER_VALUE = 0.03, 3.3e-7
 _FURTHER_DB = (0.5, 2.0, 6.0, 20.0)
 _NO_NETWORKS = NetworkParts()
 # What a series takes more than a volume of its own: for any step, a section in HDF5; and for the
@@ -201,8 +204,7 @@ class _Search:
         """Best quality in at most ``budget`` bytes."""
         if self.strategy == "network":
             return self.networks.of_size(budget), True
-        layers = self._layers_in(self.coder.wavelets(), budget)
-        coded = None if layers is None else self.assembly.finish(_NO_NETWORKS, layers)
+        coded = self._layers_in(budget)
         if self.strategy == "layers":
             if coded is None:
                 raise UsageError(
@@ -278,36 +280,66 @@ class _Search:
     def _fitted(self, budget: int, training: TrainingSettings) -> NetworkParts:
         return self.encoder.fit(self.encoder.train(budget, training), budget)
 
-    def _layers_in(self, wavelets: WaveletLayers, budget: int) -> LayerParts | None:
-        """Finest layers with which the file has at most ``budget`` bytes; None if none fit."""
+    def _layers_in(self, budget: int) -> Encoded | None:
+        """Best file of layers alone with at most ``budget`` bytes; None if none fit."""
+        wavelets = self.coder.wavelets()
+        step = self._step_in(wavelets, budget)
+        if step is None:
+            return None
+        found = [(wavelets, step)]
+        better = wavelets.rehalved({array.name: step for array in wavelets.arrays}, self._trials)
+        if better.plans != wavelets.plans and (finer := self._step_in(better, budget)) is not None:
+            found.append((better, finer))
+        files = (self.assembly.finish(_NO_NETWORKS, own.encode(step)) for own, step in found)
+        return max(files, key=worst)
+
+    def _step_in(self, wavelets: WaveletLayers, budget: int) -> float | None:
+        """Finest step with which the file has at most ``budget`` bytes; None if none fits."""
         low, high = 2.0**-20, 4.0
         best = None
         for _ in range(18):
             middle = math.sqrt(low * high)
-            layers = wavelets.encode(middle)
-            size = self.assembly.size(_NO_NETWORKS, layers)
+            size = self.assembly.size(_NO_NETWORKS, wavelets.encode(middle))
             if size <= budget:
-                high, best = middle, layers
+                high = best = middle
                 if size > 0.985 * budget:
                     break
             else:
                 low = middle
         return best
 
+    @property
+    def _trials(self) -> int:
+        """Encodings of wavelets that may be spent on how they halve axes."""
+        values = sum(array.size for array in self.assembly.image.arrays.values())
+        each = _TRIAL_SECONDS + _TRIAL_SECONDS_PER_VALUE * values
+        return min(_MOST_TRIALS, int(_TRIALS_SHARE * self.training.seconds / each))
+
     def _layers_of(self, psnr_db: float, networks: NetworkParts) -> Encoded:
         """Encode with wavelet layers of at least ``psnr_db``, on top of ``networks``."""
         channels = self.assembly.base(networks) if networks.models else None
         wavelets = self.coder.wavelets(channels)
+        best, steps = self._aimed(psnr_db, networks, wavelets)
+        better = wavelets.rehalved(steps, self._trials)
+        if better.plans == wavelets.plans:
+            return best
+        return _best([best, self._aimed(psnr_db, networks, better)[0]], psnr_db)
+
+    def _aimed(
+        self, psnr_db: float, networks: NetworkParts, wavelets: WaveletLayers
+    ) -> tuple[Encoded, Mapping[str, float]]:
+        """Smallest file of at least ``psnr_db``, or the nearest to it; and its steps."""
         aims = {array.name: Aim(psnr_db) for array in wavelets.arrays}
+        candidates: list[tuple[Encoded, Mapping[str, float]]] = []
 
-        def encoded_at(aims: Mapping[str, float]) -> Encoded:
+        def encode_at(aims: Mapping[str, float]) -> Encoded:
             steps = {name: wavelets.step_for(name, aim) for name, aim in aims.items()}
-            return self.assembly.finish(networks, wavelets.encode(steps))
+            encoded = self.assembly.finish(networks, wavelets.encode(steps))
+            candidates.append((encoded, steps))
+            return encoded
 
-        candidates = []
         for _ in range(_AIM_ROUNDS):
-            encoded = encoded_at({name: aim.psnr_db for name, aim in aims.items()})
-            candidates.append(encoded)
+            encoded = encode_at({name: aim.psnr_db for name, aim in aims.items()})
             found = {name: metrics.psnr_db for name, metrics in encoded.metrics.items()}
             if all(0 <= db - psnr_db < _AIM_DB for db in found.values()):
                 break
@@ -315,10 +347,11 @@ class _Search:
                 aim.learn(found[name])
         # Few integers know few qualities, and the aim may swing around one.
         for further in _FURTHER_DB:
-            if any(worst(encoded) >= psnr_db for encoded in candidates):
+            if any(worst(encoded) >= psnr_db for encoded, _ in candidates):
                 break
-            candidates.append(encoded_at(dict.fromkeys(aims, psnr_db + further)))
-        return _best(candidates, psnr_db)
+            encode_at(dict.fromkeys(aims, psnr_db + further))
+        best = _best([encoded for encoded, _ in candidates], psnr_db)
+        return next((encoded, steps) for encoded, steps in candidates if encoded is best)
 
     def _with_base(
         self, bounds: Sequence[float], size: int

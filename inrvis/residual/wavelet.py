@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -182,6 +183,11 @@ class WaveletEncoder:
     ----------
     values : ndarray of float32 or float64, shape (nz, ny, nx)
         Finite values.
+
+    Attributes
+    ----------
+    plan : tuple of int
+        Steps of the transform; see `transform.splits`.
     """
 
     def __init__(self, values: Floats) -> None:
@@ -193,8 +199,24 @@ class WaveletEncoder:
         mean = float(scaled.mean(dtype=np.float64))
         self._mean = mean / self._scale
         scaled -= values.dtype.type(mean)
-        self._plan = plan_splits(scaled)
-        self._coefficients = forward(scaled, self._plan)
+        self.plan = plan_splits(scaled)
+        self._coefficients = forward(scaled, self.plan)
+
+    @property
+    def shape(self) -> Triple:
+        """(nz, ny, nx)."""
+        return _triple(self._coefficients.shape)
+
+    def replanned(self, plan: Sequence[int]) -> WaveletEncoder:
+        """Return the same for other steps of the transform; see `transform.splits`."""
+        other = copy(self)
+        other.plan = tuple(plan)
+        other._coefficients = forward(inverse(self._coefficients, self.plan), plan)
+        return other
+
+    def plan_for(self, rougher: float) -> tuple[int, ...]:
+        """Steps that `transform.plan_splits` chooses with another limit."""
+        return plan_splits(inverse(self._coefficients, self.plan), rougher)
 
     def mean_squared_error(self, step: float) -> float:
         """Mean squared error of ``encode(step)`` in squared steps, estimated from the coefficients.
@@ -223,6 +245,19 @@ class WaveletEncoder:
         bytes
             For `decode` with the same shape and type.
         """
+        return self._coded(step)[0]
+
+    def trial(self, step: float) -> tuple[int, float]:
+        """Bytes of ``encode(step)``, and its mean squared error in a unit of its own."""
+        data, integers, centres = self._coded(step)
+        shift = np.array([0, *centres]) * _CENTRE_UNIT
+        values = (integers + shift[np.minimum(integers, _CENTRES)]) * (step * self._scale)
+        signed = np.copysign(values, self._coefficients).astype(self._coefficients.dtype)
+        error = inverse(signed - self._coefficients, self.plan)
+        return len(data), float(np.square(error, dtype=np.float64).mean())
+
+    def _coded(self, step: float) -> tuple[bytes, Integers, list[int]]:
+        """The stream, magnitudes of the integers in it, and what stands for them."""
         scaled = self._scaled(step)
         integers = np.floor(scaled + scaled.dtype.type(0.5)).astype(np.int64)
         stream, statistics = IntegerEncoder(), adaptive.Statistics(_KINDS)
@@ -239,10 +274,10 @@ class WaveletEncoder:
             statistics.put(stream, contexts, values)
             return values
 
-        _scan(_triple(integers.shape), self._plan, statistics, code)
+        _scan(_triple(integers.shape), self.plan, statistics, code)
         centres = _centres(scaled, integers)
-        header = _HEADER.pack(self._mean, step, *centres, len(self._plan)) + bytes(self._plan)
-        return header + stream.finish()
+        header = _HEADER.pack(self._mean, step, *centres, len(self.plan)) + bytes(self.plan)
+        return header + stream.finish(), integers, centres
 
 
 def _too_dear(
