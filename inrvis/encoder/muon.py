@@ -25,7 +25,8 @@ def orthogonalise(matrices: Tensor) -> Tensor:
         wide = wide.transpose(1, 2)
     for _ in range(5):
         gram = wide @ wide.transpose(1, 2)
-        wide = _A * wide + (_B * gram + _C * gram @ gram) @ wide
+        powers = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
+        wide = torch.baddbmm(wide, powers, wide, beta=_A)
     return wide.transpose(1, 2) if tall else wide
 
 
@@ -41,15 +42,26 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002
         """Take one step."""
         for group in self.param_groups:
+            # Layers of one shape are one batch: small matrices cost calls more than products.
+            alike: dict[torch.Size, list[torch.nn.Parameter]] = {}
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                momentum = state["momentum"].mul_(group["momentum"]).add_(parameter.grad)
-                update = orthogonalise(parameter.grad + group["momentum"] * momentum)
-                parameter[..., :-1].mul_(1 - group["lr"] * group["weight_decay"])
+                if parameter.grad is not None:
+                    alike.setdefault(parameter.shape[1:], []).append(parameter)
+            for (rows, columns), parameters in alike.items():
+                steps = torch.cat([self._ahead(p, group["momentum"]) for p in parameters])
                 # A tall matrix is semi-orthogonal: its rows need the larger step to move alike.
-                scale = math.sqrt(max(1.0, parameter.shape[-2] / parameter.shape[-1]))
-                parameter.add_(update, alpha=-group["lr"] * scale)
+                rate = group["lr"] * math.sqrt(max(1.0, rows / columns))
+                updates = orthogonalise(steps).split([len(p) for p in parameters])
+                for parameter, update in zip(parameters, updates, strict=True):
+                    parameter[..., :-1].mul_(1 - group["lr"] * group["weight_decay"])
+                    parameter.add_(update, alpha=-rate)
+
+    def _ahead(self, parameter: torch.nn.Parameter, momentum: float) -> Tensor:
+        """Nesterov's look ahead, after the gradient has entered the momentum."""
+        gradient, state = parameter.grad, self.state[parameter]
+        if gradient is None:
+            raise ValueError("a parameter without a gradient has no step")
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        mean: Tensor = state["momentum"].mul_(momentum).add_(gradient)
+        return gradient + momentum * mean

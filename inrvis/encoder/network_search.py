@@ -14,8 +14,8 @@ from inrvis.encoder.volume import Trial, VolumeEncoder, trial_of
 from inrvis.errors import UsageError
 
 # Share of the time for a short training where none of the trials of blocks has told anything, and
-# for one that tells at what size a network will have a quality.
-_TRIAL_SHARE, _SIZING_SHARE = 0.12, 0.25
+# for one that tells at what size a network will have a quality, which a minute does.
+_TRIAL_SHARE, _SIZING_SHARE, _SIZING_SECONDS = 0.12, 0.25, 60.0
 # What twice the seconds may bring, up to so many and beyond, in dB; and what is added for doubt.
 # From 3 to 90 seconds, networks of three volumes gained 6 to 12 dB.
 _DB_PER_TIME, _DB_PER_LATE_TIME, _LATE_SECONDS, _DOUBT_DB = 2.5, 1.0, 90.0, 1.0
@@ -164,7 +164,7 @@ class NetworkSearch:
             if not _is_hopeful(psnr_db, trial, training):
                 return
             budget = min(most, _size_for(psnr_db, trial, training, most))
-            sizing = replace(training, seconds=_SIZING_SHARE * training.seconds)
+            sizing = replace(training, seconds=_sizing_seconds(training))
             training = replace(training, seconds=training.seconds - sizing.seconds)
             trained = self._encoder.train(budget, sizing)
             fitted = self._encoder.parts(trained, trained.quantiser)
@@ -278,6 +278,12 @@ def _is_hopeful(psnr_db: float, trial: Trial, training: TrainingSettings) -> boo
     late = max(after, _LATE_SECONDS) / max(before, _LATE_SECONDS)
     gain = _DB_PER_TIME * math.log2(early) + _DB_PER_LATE_TIME * math.log2(late)
     return trial.psnr_db + gain + _DOUBT_DB >= psnr_db
+
+
+def _sizing_seconds(training: TrainingSettings) -> float:
+    """Seconds of ``training`` that tell at what size a network will have a quality."""
+    most = max(_SIZING_SECONDS, _TRIAL_SHARE * training.seconds)
+    return min(_SIZING_SHARE * training.seconds, most)
 
 
 def _gain_after(steps: int) -> float:

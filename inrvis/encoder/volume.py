@@ -55,8 +55,9 @@ _RAW_BITS = 32.0
 # Share of the training that tells whether several arrays share a network, for each answer.
 _SHARING_TRIAL = 0.1
 # Share for each trial of other blocks. After so many steps of such batches they rank as long
-# trainings do, but for a head start of small blocks, about half a dB for twice as many.
-_BLOCKS_TRIAL, _TRIAL_STEPS, _TRIAL_BATCH = 0.03, 150, 8192
+# trainings do, but for a head start of small blocks, about half a dB for twice as many; so more
+# than a few times as many steps are wasted.
+_BLOCKS_TRIAL, _TRIAL_STEPS, _MOST_TRIAL_STEPS, _TRIAL_BATCH = 0.03, 150, 500, 8192
 _HEAD_START = 1 / 6
 # About what twice the bytes bring, and what stands for no error at all.
 _DB_PER_DOUBLING, _EXACT_DB = 5.0, 120.0
@@ -179,12 +180,15 @@ class VolumeEncoder:
 
         Nothing is chosen yet where there is no time for trials that would tell.
         """
-        share, batch = _BLOCKS_TRIAL, min(training.batch, _TRIAL_BATCH)
-        trial = replace(training, seconds=share * training.seconds, batch=batch)
+        batch = min(training.batch, _TRIAL_BATCH)
         bits = self._weight_bits(budget_bytes)
         cost = evaluation_cost(self._plans(bits)[0], len(self._groups()[0]))
-        if trial.seconds < _TRIAL_STEPS * seconds_per_step(cost, batch):
+        step = seconds_per_step(cost, batch)
+        seconds = min(_BLOCKS_TRIAL * training.seconds, _MOST_TRIAL_STEPS * step)
+        if seconds < _TRIAL_STEPS * step:
             return None, training
+        share = seconds / training.seconds
+        trial = replace(training, seconds=seconds, batch=batch)
         losses: dict[tuple[SirenSettings, ...], tuple[float, float, Trial]] = {}
         for density in DENSITIES:
             self._density = density

@@ -22,6 +22,7 @@ from inrvis.decoder.blocks import Boxes
 from inrvis.encoder.export import trunk_graph
 from inrvis.encoder.funnel import allocate, funnel, parameter_count, width_classes
 from inrvis.encoder.models.base import Exported, Model, Weigh, named
+from inrvis.encoder.models.sine import columns_of, sine, weighed
 from inrvis.encoder.normalise import Normalised
 from inrvis.encoder.octree import Leaf, equidistant, partition, whole
 from inrvis.encoder.sampling import Sampler, TrainingData, VoxelBatch
@@ -137,15 +138,12 @@ class SciNetwork(Model):
         """Mean squared error over the volume."""
         total = torch.zeros((), device=batch[0].coordinates.device)
         for number, (group, part) in enumerate(zip(self._groups(), batch, strict=True)):
-            hidden = part.coordinates
+            hidden = columns_of(part.coordinates)
             for index, layer in enumerate(group.layers):
-                weight = weigh(f"{number}/w{index}", layer[..., :-1])
-                bias = weigh(f"{number}/w{index}b", layer[..., -1])
-                if index:
-                    hidden = torch.sin(hidden)
-                hidden = torch.baddbmm(bias[:, None], hidden, weight.transpose(1, 2))
+                columns = sine(hidden) if index else hidden
+                hidden = torch.bmm(weighed(weigh, f"{number}/w{index}", layer), columns)
             # Blocks of a group may differ in size and yet draw equally many voxels.
-            errors = (hidden - part.targets).square().mean(dim=(1, 2))
+            errors = (hidden.transpose(1, 2) - part.targets).square().mean(dim=(1, 2))
             total = total + (errors * group.share).mean() * (group.voxels / self._all_voxels)
         return total
 

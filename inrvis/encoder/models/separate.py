@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from inrvis.container.header import ModelHeader, TensorHeader
-from inrvis.encoder.models.base import Exported, Model, Weigh
+from inrvis.encoder.models.base import Exported, Model, Weigh, plain
 
 
 class Separate(Model):
@@ -55,7 +55,7 @@ class Separate(Model):
                 return weigh(prefix + name, values)
 
             share = len(self._channels[index]) / self._all
-            loss = model.loss(part, own)
+            loss = model.loss(part, plain if weigh is plain else own)
             total = total.to(loss.device) + share * loss
         return total
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from inrvis.container.header import ModelHeader, TensorHeader
 from inrvis.encoder.export import head_graph, interpolate_graph, trunk_graph
 from inrvis.encoder.models.base import Exported, Model, Weigh
+from inrvis.encoder.models.sine import columns_of, sine, weighed
 from inrvis.encoder.sampling import CellBatch, Sampler, VoxelBatch
 from inrvis.encoder.settings import SirenSettings
 
@@ -90,26 +91,18 @@ class BlockSiren(Model):
         return named
 
     def features(self, coordinates: Tensor, weigh: Weigh) -> Tensor:
-        """Trunk outputs, shape (blocks, n, features), at (blocks, n, 3)."""
-        hidden = coordinates
-        last = len(self.trunk) - 1
-        for index, layer in enumerate(self.trunk):
-            weight = weigh(f"w{index}", layer[..., :-1])
-            bias = weigh(f"w{index}b", layer[..., -1])
-            hidden = torch.baddbmm(bias[:, None], hidden, weight.transpose(1, 2))
-            if index < last:
-                hidden = torch.sin(hidden)
+        """Trunk outputs, shape (blocks, features, n), at (blocks, n, 3)."""
+        first, *others = self.trunk
+        hidden = torch.bmm(weighed(weigh, "w0", first), columns_of(coordinates))
+        for index, layer in enumerate(others, start=1):
+            hidden = torch.bmm(weighed(weigh, f"w{index}", layer), sine(hidden))
         return hidden
 
     def values(self, features: Tensor, weigh: Weigh) -> Tensor:
-        """Outputs, shape (..., channels), of interpolated features, shape (..., features)."""
+        """Outputs, shape (blocks, channels, n), of features (blocks, features, n)."""
         hidden = features
         for index, layer in enumerate(self.head):
-            hidden = nn.functional.linear(
-                torch.sin(hidden),
-                weigh(f"h{index}", layer[..., :-1]),
-                weigh(f"h{index}b", layer[..., -1]),
-            )
+            hidden = torch.matmul(weighed(weigh, f"h{index}", layer), sine(hidden))
         return hidden
 
     def draw(self, number: int, fraction: float) -> VoxelBatch | CellBatch:
@@ -121,13 +114,13 @@ class BlockSiren(Model):
     def loss(self, batch: VoxelBatch | CellBatch, weigh: Weigh) -> Tensor:
         """Mean squared error of a batch."""
         features = self.features(batch.coordinates, weigh)
-        if isinstance(batch, VoxelBatch):
-            values = self.values(features, weigh)
-        else:
-            blocks, _, width = features.shape
-            knots = features.view(blocks, -1, batch.interpolation.shape[1], width)
-            values = self.values(torch.matmul(batch.interpolation, knots), weigh)
-        return (values - batch.targets).square().mean()
+        if isinstance(batch, CellBatch):
+            blocks, width, _ = features.shape
+            knots = features.view(blocks, width, -1, batch.interpolation.shape[1])
+            features = torch.matmul(knots, batch.interpolation.T).flatten(2)
+        values = self.values(features, weigh)
+        targets = batch.targets.reshape(len(features), -1, self.channels)
+        return (values.transpose(1, 2) - targets).square().mean()
 
     def matrices(self) -> list[nn.Parameter]:
         """All layers of the trunks but the first."""
