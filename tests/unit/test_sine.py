@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ def layers(*widths: int) -> list[Tensor]:
         torch.randn(2, rows, columns + 1, generator=generator, dtype=torch.float64)
         .div_(columns**0.5)
         .requires_grad_()
-        for columns, rows in zip(widths, widths[1:], strict=False)
+        for columns, rows in pairwise(widths)
     ]
 
 
