@@ -15,7 +15,8 @@ from inrvis.container.header import MAX_SPACING
 from inrvis.container.sections import write_file
 from inrvis.container.series_file import append_volume
 from inrvis.encoder.aim import Aim
-from inrvis.encoder.assembly import Assembly, Encoded, LayerParts, NetworkParts, worst
+from inrvis.encoder.assembly import Assembly, Encoded, NetworkParts, worst
+from inrvis.encoder.bases import Based, bases
 from inrvis.encoder.grids import GridCoder, WaveletLayers
 from inrvis.encoder.masks import background_value
 from inrvis.encoder.normalise import normalise
@@ -35,13 +36,9 @@ if TYPE_CHECKING:
     from inrvis.encoder.training import Report
     from inrvis.encoder.volume import VolumeEncoder
 
-# Share of a file with an error bound that a network may take: less than what it saves.
-_BASE_SHARE, _SMALLEST_BASE = 0.35, 6000
 # A network that takes so many times what layers alone do is too large for any quality; but so
 # many bytes any one may have.
 _MOST_TIMES, _MOST_AT_LEAST = 4, 3000
-# Time of a first training, which tells whether such a network may help at all.
-_TRIAL_SHARE = 0.12
 # Time that rounding to a size takes, and packing, decoding and measuring for each value.
 _FINISH_SECONDS, _FINISH_SECONDS_PER_VALUE = 0.4, 1.2e-6
 # Rounds of aiming at a PSNR, and how far above it a file may be.
@@ -274,11 +271,8 @@ class _Search:
         """Bytes of the arrays as they came."""
         return sum(array.nbytes for array in self.assembly.image.arrays.values())
 
-    def _size(self, choice: tuple[NetworkParts, LayerParts]) -> int:
+    def _size(self, choice: Based) -> int:
         return self.assembly.size(*choice)
-
-    def _fitted(self, budget: int, training: TrainingSettings) -> NetworkParts:
-        return self.encoder.fit(self.encoder.train(budget, training), budget)
 
     def _layers_in(self, budget: int) -> Encoded | None:
         """Best file of layers alone with at most ``budget`` bytes; None if none fit."""
@@ -353,29 +347,15 @@ class _Search:
         best = _best([encoded for encoded, _ in candidates], psnr_db)
         return next((encoded, steps) for encoded, steps in candidates if encoded is best)
 
-    def _with_base(
-        self, bounds: Sequence[float], size: int
-    ) -> Iterator[tuple[NetworkParts, LayerParts]]:
+    def _with_base(self, bounds: Sequence[float], size: int) -> Iterator[Based]:
         """Networks with layers that keep ``bounds``, where ``size`` bytes do without."""
-        budget = int(_BASE_SHARE * size)
-        if budget < _SMALLEST_BASE:
-            if self.strategy == "auto":
-                return
-            budget = _SMALLEST_BASE
-        stages = [_TRIAL_SHARE, 1 - _TRIAL_SHARE] if self.strategy == "auto" else [1.0]
-        for share in stages:
-            training = replace(self.training, seconds=self.training.seconds * share)
-            try:
-                networks = self._fitted(budget, training)
-            except UsageError:
-                if self.strategy == "network":
-                    raise
-                return
-            layers = self.coder.bounded(bounds, self.assembly.base(networks))
-            yield networks, layers
-            # What a short training leaves 15 % too large a long one will hardly make smaller.
-            if self.assembly.size(networks, layers) > 1.15 * size:
-                return
+
+        def make(budget: int, training: TrainingSettings) -> Based:
+            networks = self.encoder.fit(self.encoder.train(budget, training), budget)
+            return networks, self.coder.bounded(bounds, self.assembly.base(networks))
+
+        named = self.strategy == "network"
+        return bases(size, self.training, make, self._size, began=self.began, named=named)
 
 
 def _best(candidates: Sequence[Encoded], psnr_db: float) -> Encoded:
