@@ -6,6 +6,16 @@ from pathlib import Path
 
 import pytest
 
+try:
+    from hypothesis import settings
+except ImportError:
+    # The lane without torch has what decoding needs, and no more.
+    pass
+else:
+    # How long an example takes tells of the machine's load and nothing else.
+    settings.register_profile("inrvis", deadline=None)
+    settings.load_profile("inrvis")
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 

@@ -16,7 +16,7 @@ PARTS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(PARTS)
 def test_what_goes_in_comes_out(parts: list[tuple[list[int], int]]) -> None:
     coder = IntegerEncoder()
@@ -29,7 +29,7 @@ def test_what_goes_in_comes_out(parts: list[tuple[list[int], int]]) -> None:
         assert decoder.take(len(values), table).tolist() == values
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, NUMBER_OF_TABLES - 1))
 def test_the_ends_of_a_table_and_beyond(table: int) -> None:
     limit = reach(table)
@@ -39,7 +39,7 @@ def test_the_ends_of_a_table_and_beyond(table: int) -> None:
     assert IntegerDecoder(coder.finish()).take(len(values), table).tolist() == values
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=64), st.integers(0, NUMBER_OF_TABLES - 1), st.integers(0, 500))
 def test_any_bytes_decode_or_are_refused(data: bytes, table: int, number: int) -> None:
     try:

@@ -44,7 +44,7 @@ def within(values: Any, decoded: Any) -> float:
 
 
 @given(values=grids(), share=st.sampled_from([0.3, 1e-2, 1e-4, 1e-6]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_bound_holds(values: Any, share: float) -> None:
     largest = float(np.abs(values).max())
     bound = share * (float(np.ptp(values)) or 1.0)
@@ -56,7 +56,7 @@ def test_a_bound_holds(values: Any, share: float) -> None:
 
 
 @given(values=grids(), step=st.sampled_from([2.0, 0.25, 1e-3]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_wavelets_come_near(values: Any, step: float) -> None:
     spread = float(np.std(values, dtype=np.float64))
     assume(spread > 1e-25)
@@ -76,7 +76,7 @@ def test_wavelets_come_near(values: Any, step: float) -> None:
 
 
 @given(values=grids(), codec=st.sampled_from(residual.CODECS), data=st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_damage_is_refused_or_harmless(values: Any, codec: str, data: st.DataObject) -> None:
     assume(float(np.abs(values).max()) < 1e20)
     # Neither codes integers of more than 52 bits.
@@ -100,7 +100,7 @@ def test_damage_is_refused_or_harmless(values: Any, codec: str, data: st.DataObj
 
 
 @given(codec=st.sampled_from(residual.CODECS), stream=st.binary(max_size=200), shape=SHAPES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_bytes_decode_or_are_refused(
     codec: str, stream: bytes, shape: tuple[int, int, int]
 ) -> None:

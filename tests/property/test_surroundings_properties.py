@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from inrvis.decoder.surroundings import Surroundings, counted, phases, seen
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 7), st.integers(1, 6), st.integers(0, 6))
 def test_surroundings(seed: int, height: int, width: int, shift: int) -> None:
     """Phases and what is seen around a block, element by element as the document has them."""

@@ -152,7 +152,7 @@ def test_tthresh(field: Any) -> None:
     assert trial.psnr_db >= 35
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 99),
     dtype=st.sampled_from(["uint8", "int32", "float32", "float64"]),

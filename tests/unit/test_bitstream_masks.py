@@ -49,19 +49,19 @@ def assert_round_trip(mask: Mask) -> bytes:
     return data
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(hnp.arrays(np.bool_, SMALL_SHAPES))
 def test_any_small_mask_comes_back(mask: Mask) -> None:
     assert_round_trip(mask)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SHAPES, st.integers(0, 2**32), st.sampled_from([0.0, 0.001, 0.03, 0.5, 0.99, 1.0]))
 def test_noise_of_any_shape_comes_back(shape: tuple[int, int, int], seed: int, ones: float) -> None:
     assert_round_trip(np.random.default_rng(seed).random(shape) < ones)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SHAPES)
 def test_a_ball_of_any_shape_comes_back(shape: tuple[int, int, int]) -> None:
     assert_round_trip(ball(shape))
@@ -130,7 +130,7 @@ def test_a_long_line_is_deflated() -> None:
         decode_mask(b"\1" + zlib.compress(bytes(1 << 24), 9), mask.shape)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=80), SMALL_SHAPES)
 def test_any_bytes_decode_or_are_refused(data: bytes, shape: tuple[int, int, int]) -> None:
     try:
@@ -141,7 +141,7 @@ def test_any_bytes_decode_or_are_refused(data: bytes, shape: tuple[int, int, int
     assert mask.dtype == np.bool_
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, BALL_BYTES - 1), st.integers(1, 255), st.booleans())
 def test_damage_is_refused_or_harmless(position: int, change: int, cut: bool) -> None:
     mask = ball((13, 21, 30))

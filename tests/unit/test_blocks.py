@@ -24,7 +24,7 @@ def axes(draw: st.DrawFn, spacing: int = 0) -> Axis:
     return Axis(voxels, blocks, overlap, spacing)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(axes(), st.lists(st.floats(0, 1), max_size=20))
 def test_weights_sum_to_one_everywhere(axis: Axis, fractions: list[float]) -> None:
     positions = np.concatenate(
@@ -35,7 +35,7 @@ def test_weights_sum_to_one_everywhere(axis: Axis, fractions: list[float]) -> No
     np.testing.assert_allclose(weights.sum(axis=0), 1, atol=1e-12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(axes())
 def test_weight_lives_within_the_domain_and_is_continuous(axis: Axis) -> None:
     positions = np.linspace(0, axis.voxels - 1, 64 * axis.voxels - 63)
@@ -49,7 +49,7 @@ def test_weight_lives_within_the_domain_and_is_continuous(axis: Axis) -> None:
         assert np.abs(np.diff(weights)).max(initial=0) <= steepest / 64 + 1e-12
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(axes(), st.integers(1, 9), st.data())
 def test_runs_find_every_block_with_weight(axis: Axis, stride: int, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, axis.voxels - 1))
@@ -61,7 +61,7 @@ def test_runs_find_every_block_with_weight(axis: Axis, stride: int, data: st.Dat
     np.testing.assert_allclose(total, 1, atol=1e-6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 6).flatmap(lambda s: axes(spacing=s)))
 def test_knots_interpolate_linear_fields_exactly(axis: Axis) -> None:
     for block in range(axis.blocks):
@@ -116,7 +116,7 @@ def partitions(draw: st.DrawFn) -> Boxes:
     return made
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(partitions(), st.lists(st.tuples(*[st.floats(0, 1)] * 3), max_size=20))
 def test_boxes_cover_every_position(boxes: Boxes, fractions: list[tuple[float, ...]]) -> None:
     last = np.array(boxes.dimensions) - 1
@@ -137,7 +137,7 @@ def test_boxes_cover_every_position(boxes: Boxes, fractions: list[tuple[float, .
     assert (total > 0).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(partitions(), st.integers(1, 9), st.data())
 def test_boxes_on_a_part_have_the_weights_of_its_points(
     boxes: Boxes, stride: int, data: st.DataObject

@@ -21,7 +21,7 @@ from inrvis.targets import MaxError, Psnr
     share=st.floats(0.05, 0.95),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_known_values_stay_and_others_lie_between(
     shape: tuple[int, int, int], dtype: str, share: float, seed: int
 ) -> None:

@@ -45,7 +45,7 @@ def part(leaf: Leaf, by: AllocationRule) -> float:
 # ---------------------------------------------------------------- allocation
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(LEAVES, st.sampled_from(RULES), st.integers(0, 300), st.integers(0, 10**7))
 def test_the_sum_is_the_budget(
     leaves: list[Leaf], by: AllocationRule, smallest: int, spare: int
@@ -67,7 +67,7 @@ def test_the_sum_is_the_budget(
         assert ratio.max() <= ((np.array(counts)[above] + 1) / parts[above]).min() * (1 + 1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(LEAVES, st.sampled_from(RULES), st.integers(0, 100), st.integers(0, 10**5))
 def test_a_larger_budget_takes_from_no_block(
     leaves: list[Leaf], by: AllocationRule, smallest: int, spare: int
@@ -138,7 +138,7 @@ def test_shape_of_the_funnel() -> None:
     assert funnel(1, layers=3, ratio=0.1) == (1, 1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.integers(1, 10**6), st.integers(1, 9), st.integers(3, 9), st.sampled_from([0.4, 1.0, 2.2])
 )
@@ -185,7 +185,7 @@ def test_no_parameters() -> None:
 # ---------------------------------------------------------------- classes of width
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.integers(60, 20000), min_size=1, max_size=60),
     st.integers(1, 4),
@@ -209,7 +209,7 @@ def test_classes_keep_the_budget(
         assert w in steps_of(w, ratio=ratio)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(60, 20000), min_size=2, max_size=60), st.integers(1, 8))
 def test_more_parameters_never_mean_a_narrower_network(parameters: list[int], most: int) -> None:
     assume(len(set(parameters)) > 1)

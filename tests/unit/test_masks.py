@@ -160,7 +160,7 @@ def test_all_means_all() -> None:
     assert training_mask({"a": blob("uint8", 0)}, MaskSettings()).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MASKS, st.integers(0, 12))
 def test_dilation_is_by_26_neighbours(mask: Any, times: int) -> None:
     expected = mask

@@ -116,7 +116,7 @@ def assert_tiles(leaves: tuple[Leaf, ...], shape: tuple[int, ...]) -> None:
 # ---------------------------------------------------------------- the optimum
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(
         [((8, 1, 1), 4), ((1, 5, 1), 3), ((4, 1, 4), 3), ((5, 3, 1), 3), ((3, 4, 2), 2)]
@@ -135,7 +135,7 @@ def test_no_pruning_is_better(
     assert_tiles(leaves, case[0][::-1])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from([((4, 4, 4), 3), ((8, 8, 1), 4), ((5, 7, 3), 3), ((9, 2, 6), 4)]),
     SEEDS,
@@ -183,7 +183,7 @@ def test_more_blocks_are_never_worse() -> None:
 # ---------------------------------------------------------------- the tree
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.tuples(*[st.integers(1, 40)] * 3),
     st.integers(1, 5),
@@ -238,7 +238,7 @@ def test_a_perfect_block_is_not_cut() -> None:
 # ---------------------------------------------------------------- concentration
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     SHAPES,
     st.integers(1, 12),
@@ -309,7 +309,7 @@ def test_values_must_be_finite(bad: float) -> None:
 # ---------------------------------------------------------------- volumes
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=14), st.integers(1, 30), SEEDS)
 def test_partitions_of_volumes(shape: tuple[int, ...], most: int, seed: int) -> None:
     values = np.random.default_rng(seed).integers(0, 99, shape).astype(np.uint16)

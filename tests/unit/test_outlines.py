@@ -40,7 +40,7 @@ def tables() -> Outlines:
     return learn_outlines(discs(40))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     planes=hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, max_side=19)),
     own=st.booleans(),

@@ -50,7 +50,7 @@ def extents(grid: ImageGrid) -> st.SearchStrategy[Extent]:
 
 
 @given(data=st.data(), stride=st.integers(1, 3))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_sequence_of_parts_is_what_decoding_gives(
     volume: Volume, data: st.DataObject, stride: int
 ) -> None:

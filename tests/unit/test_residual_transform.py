@@ -21,7 +21,7 @@ def noise(shape: tuple[int, ...], dtype: Any = np.float64) -> Any:
 
 
 @given(shape=SHAPES, rougher=st.sampled_from([1.0, 1.4, 2.0, np.inf]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_inverse_gives_the_values_back(shape: tuple[int, int, int], rougher: float) -> None:
     values = noise(shape)
     plan = plan_splits(values, rougher)

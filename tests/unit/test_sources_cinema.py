@@ -432,7 +432,7 @@ def databases(draw: st.DrawFn) -> tuple[ImageDatabase, list[Pixels]]:
     return ImageDatabase(parameters, columns, cells, ()), pixels
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(drawn=databases())
 def test_what_is_written_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, drawn: tuple[ImageDatabase, list[Pixels]]
@@ -456,7 +456,7 @@ def test_what_is_written_is_read_back(
     assert_same(cinema.read(folder.parent / "y.cdb"), again)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(table=st.binary(max_size=200))
 def test_any_bytes_for_a_table_are_refused_in_one_line(
     tmp_path_factory: pytest.TempPathFactory, table: bytes
