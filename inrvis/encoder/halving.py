@@ -25,8 +25,9 @@ _WORTH = 0.002
 _ALL_AXES = 7
 # Where values take more bits, there are coefficients enough in all bands.
 _MOST_BITS_PER_VALUE = 0.5
-# After so many plans in a row that are no better, hardly one was found that is.
-_PATIENCE = 8
+# After so many plans in a row that are no better, hardly one was found that is; where trials are
+# cheap, more are worth it.
+_PATIENCE, _PATIENCE_SHARE = 8, 0.2
 # Stands for an error of nothing beside that of the first plan.
 _NO_ERROR = 1e-6
 
@@ -61,7 +62,8 @@ class _Search:
 
     def __init__(self, encoder: WaveletEncoder, step: float, trials: int) -> None:
         self.best, self._step, self._left, self.cut = encoder, step, trials - 1, 0
-        self._patience = _PATIENCE
+        self._most_misses = max(_PATIENCE, int(_PATIENCE_SHARE * trials))
+        self._misses = 0
         size, self._error = encoder.trial(step)
         self._least, self._seen = float(size), {encoder.plan}
         self._bytes_per_nat = 0.0
@@ -82,18 +84,18 @@ class _Search:
     def accept(self, plan: Plan) -> bool:
         """Try ``plan``, and keep it if it is better."""
         # Where no bytes are to be saved, or nothing is lost, all plans are alike.
-        spent = min(self._left, self._patience) <= 0
+        spent = self._left <= 0 or self._misses >= self._most_misses
         if spent or not self._bytes_per_nat or plan in self._seen:
             return False
         self._left -= 1
-        self._patience -= 1
+        self._misses += 1
         self._seen.add(plan)
         other = self.best.replanned(plan)
         size, error = other.trial(self._step)
         cost = size + self._bytes_per_nat * math.log(max(error / self._error, _NO_ERROR))
         if cost >= (1 - _WORTH) * self._least:
             return False
-        self.best, self._least, self._patience = other, cost, _PATIENCE
+        self.best, self._least, self._misses = other, cost, 0
         return True
 
 

@@ -44,7 +44,7 @@ _FINISH_SECONDS, _FINISH_SECONDS_PER_VALUE = 0.4, 1.2e-6
 # Rounds of aiming at a PSNR, and how far above it a file may be.
 _AIM_ROUNDS, _AIM_DB = 6, 0.02
 # Share of the time for plans of wavelets, the most encodings for that, and what one takes.
-_TRIALS_SHARE, _MOST_TRIALS = 0.05, 40
+_TRIALS_SHARE, _MOST_TRIALS = 0.05, 100
 _TRIAL_SECONDS, _TRIAL_SECONDS_PER_VALUE = 0.03, 3.3e-7
 _FURTHER_DB = (0.5, 2.0, 6.0, 20.0)
 _NO_NETWORKS = NetworkParts()
