@@ -47,9 +47,12 @@ def rehalved(encoder: WaveletEncoder, step: float, trials: int) -> WaveletEncode
     if trials < 3:
         return encoder
     search = _Search(encoder, step, trials)
+    if search.over:
+        return encoder
     search.shorten()
-    for rougher in _ROUGHER:
-        plan = encoder.plan_for(rougher)
+    for plan in encoder.plans(_ROUGHER):
+        if search.over:
+            break
         if search.accept(plan[: len(plan) - search.cut]):
             search.shorten()
     while any(search.accept(plan) for plan in _neighbours(search.best.plan, encoder.shape)):
@@ -76,6 +79,13 @@ class _Search:
                 self._bytes_per_nat = (size - coarser) / math.log(more / self._error)
                 break
 
+    @property
+    def over(self) -> bool:
+        """Whether no plan is tried any more."""
+        # Where no bytes are to be saved, or nothing is lost, all plans are alike.
+        spent = self._left <= 0 or self._misses >= self._most_misses
+        return spent or not self._bytes_per_nat
+
     def shorten(self) -> None:
         """Leave coarse steps out while that helps."""
         while self.accept(self.best.plan[:-1]):
@@ -83,9 +93,7 @@ class _Search:
 
     def accept(self, plan: Plan) -> bool:
         """Try ``plan``, and keep it if it is better."""
-        # Where no bytes are to be saved, or nothing is lost, all plans are alike.
-        spent = self._left <= 0 or self._misses >= self._most_misses
-        if spent or not self._bytes_per_nat or plan in self._seen:
+        if self.over or plan in self._seen:
             return False
         self._left -= 1
         self._misses += 1

@@ -15,7 +15,7 @@ from inrvis.container.header import MAX_SPACING
 from inrvis.container.sections import write_file
 from inrvis.container.series_file import append_volume
 from inrvis.encoder.aim import Aim
-from inrvis.encoder.assembly import Assembly, Encoded, NetworkParts, worst
+from inrvis.encoder.assembly import Assembly, Encoded, LayerParts, NetworkParts, worst
 from inrvis.encoder.bases import Based, bases
 from inrvis.encoder.grids import GridCoder, WaveletLayers
 from inrvis.encoder.masks import background_value
@@ -277,25 +277,26 @@ class _Search:
     def _layers_in(self, budget: int) -> Encoded | None:
         """Best file of layers alone with at most ``budget`` bytes; None if none fit."""
         wavelets = self.coder.wavelets()
-        step = self._step_in(wavelets, budget)
-        if step is None:
+        first = self._finest_in(wavelets, budget)
+        if first is None:
             return None
-        found = [(wavelets, step)]
+        step, layers = first
+        files = [self.assembly.finish(_NO_NETWORKS, layers)]
         better = wavelets.rehalved({array.name: step for array in wavelets.arrays}, self._trials)
-        if better.plans != wavelets.plans and (finer := self._step_in(better, budget)) is not None:
-            found.append((better, finer))
-        files = (self.assembly.finish(_NO_NETWORKS, own.encode(step)) for own, step in found)
+        if better.plans != wavelets.plans and (finer := self._finest_in(better, budget)):
+            files.append(self.assembly.finish(_NO_NETWORKS, finer[1]))
         return max(files, key=worst)
 
-    def _step_in(self, wavelets: WaveletLayers, budget: int) -> float | None:
-        """Finest step with which the file has at most ``budget`` bytes; None if none fits."""
+    def _finest_in(self, wavelets: WaveletLayers, budget: int) -> tuple[float, LayerParts] | None:
+        """Finest step with which the file has at most ``budget`` bytes, and its layers."""
         low, high = 2.0**-20, 4.0
         best = None
         for _ in range(18):
             middle = math.sqrt(low * high)
-            size = self.assembly.size(_NO_NETWORKS, wavelets.encode(middle))
+            layers = wavelets.encode(middle)
+            size = self.assembly.size(_NO_NETWORKS, layers)
             if size <= budget:
-                high = best = middle
+                high, best = middle, (middle, layers)
                 if size > 0.985 * budget:
                     break
             else:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import product
@@ -214,9 +214,10 @@ class WaveletEncoder:
         other._coefficients = forward(inverse(self._coefficients, self.plan), plan)
         return other
 
-    def plan_for(self, rougher: float) -> tuple[int, ...]:
-        """Steps that `transform.plan_splits` chooses with another limit."""
-        return plan_splits(inverse(self._coefficients, self.plan), rougher)
+    def plans(self, limits: Iterable[float]) -> Iterator[tuple[int, ...]]:
+        """Steps that `transform.plan_splits` chooses with other limits."""
+        values = inverse(self._coefficients, self.plan)
+        return (plan_splits(values, rougher) for rougher in limits)
 
     def mean_squared_error(self, step: float) -> float:
         """Mean squared error of ``encode(step)`` in squared steps, estimated from the coefficients.
