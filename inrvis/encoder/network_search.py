@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
 from inrvis.encoder.assembly import Assembly, Encoded, NetworkParts, worst
 from inrvis.encoder.rounding import OVERHEAD_BYTES, Trained
 from inrvis.encoder.settings import TrainingSettings
-from inrvis.encoder.volume import Trial, VolumeEncoder, trial_of
+from inrvis.encoder.training import Trial
+from inrvis.encoder.volume import VolumeEncoder, trial_of
 from inrvis.errors import UsageError
 
-# Share of the time for a short training where none of the trials of blocks has told anything, and
+# Share of the time for a short training where none of the trials of layouts has told anything, and
 # for one that tells at what size a network will have a quality, which a minute does.
-_TRIAL_SHARE, _SIZING_SHARE, _SIZING_SECONDS = 0.12, 0.25, 60.0
+_TRIAL_SHARE, _SIZING_SHARE, _SIZING_SECONDS = 0.12, 0.2, 60.0
+# Of long trainings such a share is enough. Where one tells a size far from its own, what twice the
+# bytes bring, which lies between these on fields from noisy to smooth, is best measured there.
+_LATER_SIZING_SHARE, _MOST_SIZINGS, _NEAR_SIZES = 0.08, 3, 1.5
+_LEAST_SLOPE_DB, _MOST_SLOPE_DB = 1.5, 10.0
 # What twice the seconds may bring, up to so many and beyond, in dB; and what is added for doubt.
 # From 3 to 90 seconds, networks of three volumes gained 6 to 12 dB.
 _DB_PER_TIME, _DB_PER_LATE_TIME, _LATE_SECONDS, _DOUBT_DB = 2.5, 1.0, 90.0, 1.0
@@ -33,7 +38,7 @@ _MUCH_DB = 0.5
 _NEARLY_DB = 1.5
 # A network that would have to be so much larger than it may be is given up.
 _MOST_HOPE = 1.3
-_SMALLEST_BYTES = 850
+_SMALLEST_BYTES = 720
 # Of the most bytes that a named network may have: where the search begins.
 _FIRST_SHARE = 0.25
 # Trainings that go on from a start, each from where the last one ended: shares of a whole one.
@@ -164,17 +169,7 @@ class NetworkSearch:
             if not _is_hopeful(psnr_db, trial, training):
                 return
             budget = min(most, _size_for(psnr_db, trial, training, most))
-            sizing = replace(training, seconds=_sizing_seconds(training))
-            training = replace(training, seconds=training.seconds - sizing.seconds)
-            trained = self._encoder.train(budget, sizing)
-            fitted = self._encoder.parts(trained, trained.quantiser)
-            alone = self._assembly.finish(fitted)
-            yield alone
-            # What misses little is a candidate, too: a longer training of a smaller one may fail.
-            if psnr_db - _NEARLY_DB <= worst(alone) < psnr_db:
-                yield complete(fitted)
-            trial = trial_of(trained, sizing)
-            budget = _size_for(psnr_db, trial, training, budget, _gain_after(trained.steps))
+            budget, training = yield from self._sized(psnr_db, budget, most, training, complete)
             if budget > most * _MOST_HOPE:
                 return
             for first in (True, False):
@@ -194,6 +189,46 @@ class NetworkSearch:
         except UsageError:
             # Too small for a network at all.
             return
+
+    def _sized(
+        self,
+        psnr_db: float,
+        budget: float,
+        most: float,
+        training: TrainingSettings,
+        complete: Callable[[NetworkParts], Encoded],
+    ) -> Generator[Encoded, None, tuple[float, TrainingSettings]]:
+        """Files of short trainings; the size that they tell for the rest, and that rest."""
+        sizing = replace(training, seconds=_sizing_seconds(training))
+        db_per_doubling, earlier = _DB_PER_DOUBLING, None
+        for _ in range(_MOST_SIZINGS):
+            training = replace(training, seconds=training.seconds - sizing.seconds)
+            trained = self._encoder.train(budget, sizing)
+            fitted = self._encoder.parts(trained, trained.quantiser)
+            alone = self._assembly.finish(fitted)
+            yield alone
+            # What misses little is a candidate, too: a longer training of a smaller one may fail.
+            if psnr_db - _NEARLY_DB <= worst(alone) < psnr_db:
+                yield complete(fitted)
+            trial = trial_of(trained, sizing)
+            point = math.log2(budget - OVERHEAD_BYTES), trial.psnr_db
+            if earlier is not None and point[0] != earlier[0]:
+                slope = (point[1] - earlier[1]) / (point[0] - earlier[0])
+                db_per_doubling = min(max(slope, _LEAST_SLOPE_DB), _MOST_SLOPE_DB)
+            told = _size_for(
+                psnr_db,
+                trial,
+                training,
+                budget,
+                db_per_time=_gain_after(trained.steps),
+                db_per_doubling=db_per_doubling,
+            )
+            if told > most * _MOST_HOPE:
+                return told, training
+            earlier, before, budget = point, budget, min(told, most)
+            if before / _NEAR_SIZES <= budget <= before * _NEAR_SIZES:
+                break
+        return budget, training
 
     def _try_from(self, size: float, most: float) -> tuple[float, Trial, TrainingSettings]:
         """As `_try`, at the first size from ``size`` to ``most`` that there is a network for."""
@@ -282,7 +317,7 @@ def _is_hopeful(psnr_db: float, trial: Trial, training: TrainingSettings) -> boo
 
 def _sizing_seconds(training: TrainingSettings) -> float:
     """Seconds of ``training`` that tell at what size a network will have a quality."""
-    most = max(_SIZING_SECONDS, _TRIAL_SHARE * training.seconds)
+    most = max(_SIZING_SECONDS, _LATER_SIZING_SHARE * training.seconds)
     return min(_SIZING_SHARE * training.seconds, most)
 
 
@@ -305,14 +340,16 @@ def _size_for(
     trial: Trial,
     training: TrainingSettings,
     trial_bytes: float,
+    *,
     db_per_time: float = _SURE_DB_PER_TIME,
+    db_per_doubling: float = _DB_PER_DOUBLING,
 ) -> float:
     """Bytes at which ``training`` should have ``psnr_db``, by a trial at ``trial_bytes``."""
     gain = db_per_time * max(0.0, math.log2(training.seconds / trial.seconds))
-    return _size_with(psnr_db - trial.psnr_db - gain, trial_bytes)
+    return _size_with(psnr_db - trial.psnr_db - gain, trial_bytes, db_per_doubling)
 
 
-def _size_with(more_db: float, size: float) -> float:
+def _size_with(more_db: float, size: float, db_per_doubling: float = _DB_PER_DOUBLING) -> float:
     """Bytes of a file with so much more quality than one of ``size`` bytes."""
-    factor = 2 ** (more_db / _DB_PER_DOUBLING)
+    factor = 2 ** (more_db / db_per_doubling)
     return float(max(_SMALLEST_BYTES, OVERHEAD_BYTES + factor * (size - OVERHEAD_BYTES)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import product
 
 from inrvis.encoder.models.siren import parameter_count
@@ -13,8 +14,6 @@ from inrvis.errors import UsageError
 # time of the presets. Smaller ones waste bytes, larger ones see too few samples. Volumes with
 # sharp detail want the finer weights, smooth ones would do with five bits.
 _WEIGHTS_PER_BLOCK = 4500
-# Where blocks may lie matters as much: short trials choose among about so many times as many.
-DENSITIES = (1.0, 0.35, 0.6, 1.4, 2.0)
 BITS_PER_WEIGHT = 6.0
 # Small networks, which see enough samples, use their bytes better with more and coarser weights;
 # on engine_ct at 42 kB that lost 0.6 dB.
@@ -25,6 +24,25 @@ _NARROWEST, _WIDEST = 6, 512
 # they fold higher ones (docs/benchmarks.md).
 _LEAST_FREQUENCY, _FREQUENCY_PER_NEURON, _MOST_FREQUENCY = 10.0, 0.3, 30.0
 _MOST_BLOCKS = 4096
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the bits of a network are spread, relative to what does well on most volumes.
+
+    Attributes
+    ----------
+    density : float
+        Blocks.
+    fineness : float
+        Bits of a weight: there are fewer weights where they are finer.
+    """
+
+    density: float = 1.0
+    fineness: float = 1.0
+
+
+USUAL_LAYOUT = Layout()
 
 
 def choose_blocks(dimensions: tuple[int, int, int], number: float) -> tuple[int, int, int]:
@@ -52,7 +70,7 @@ def plan_model(
     channels: int,
     weight_bits: float,
     spacing: int = 0,
-    density: float = 1.0,
+    layout: Layout = USUAL_LAYOUT,
 ) -> SirenSettings:
     """Network whose weights cost about ``weight_bits`` once quantised.
 
@@ -66,8 +84,8 @@ def plan_model(
         Bits for all weights.
     spacing : int
         Voxels between knots; 0 for none.
-    density : float
-        Number of blocks, relative to the usual one.
+    layout : Layout
+        How they are spread.
 
     Raises
     ------
@@ -75,8 +93,10 @@ def plan_model(
         If not even the smallest network fits.
     """
     bits = _BITS_OF_SMALL if weight_bits < _BITS_OF_SMALL * _MOST_OF_SMALL else BITS_PER_WEIGHT
+    bits *= layout.fineness
     parameters = weight_bits / bits
-    blocks = choose_blocks(dimensions, max(1.0, density * parameters / _WEIGHTS_PER_BLOCK))
+    number = layout.density * parameters / _WEIGHTS_PER_BLOCK
+    blocks = choose_blocks(dimensions, max(1.0, number))
     shortest = (
         min(n // b for n, b in zip(dimensions, blocks, strict=True) if b > 1)
         if max(blocks) > 1

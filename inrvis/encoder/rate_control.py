@@ -351,12 +351,15 @@ class _Search:
     def _with_base(self, bounds: Sequence[float], size: int) -> Iterator[Based]:
         """Networks with layers that keep ``bounds``, where ``size`` bytes do without."""
 
+        def prepare(budget: int, training: TrainingSettings) -> TrainingSettings:
+            return self.encoder.prepare(budget, training)[1]
+
         def make(budget: int, training: TrainingSettings) -> Based:
             networks = self.encoder.fit(self.encoder.train(budget, training), budget)
             return networks, self.coder.bounded(bounds, self.assembly.base(networks))
 
         named = self.strategy == "network"
-        return bases(size, self.training, make, self._size, began=self.began, named=named)
+        return bases(size, self.training, prepare, make, self._size, began=self.began, named=named)
 
 
 def _best(candidates: Sequence[Encoded], psnr_db: float) -> Encoded:

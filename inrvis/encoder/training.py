@@ -43,6 +43,14 @@ class Progress:
     stage: str
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What a training of so many seconds reached."""
+
+    psnr_db: float
+    seconds: float
+
+
 Report = Callable[[Progress], None]
 
 

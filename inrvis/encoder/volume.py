@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -13,13 +14,14 @@ from numpy.typing import NDArray
 from inrvis.decoder.blocks import blocks_of
 from inrvis.encoder.assembly import Assembly, NetworkParts
 from inrvis.encoder.devices import torch_device
+from inrvis.encoder.layouts import best_layout
 from inrvis.encoder.masks import training_mask
 from inrvis.encoder.models.base import Model, plain
 from inrvis.encoder.models.fourier import FourierNetwork, plan_fourier
 from inrvis.encoder.models.sci import plan_sci
 from inrvis.encoder.models.separate import Separate
 from inrvis.encoder.models.siren import BlockSiren, evaluation_cost
-from inrvis.encoder.plan import BITS_PER_WEIGHT, DENSITIES, plan_model
+from inrvis.encoder.plan import BITS_PER_WEIGHT, USUAL_LAYOUT, Layout, plan_model
 from inrvis.encoder.quantise import Quantiser, coded_bits
 from inrvis.encoder.rounding import (
     OVERHEAD_BYTES,
@@ -40,6 +42,7 @@ from inrvis.encoder.start import Start
 from inrvis.encoder.training import (
     Report,
     Trainer,
+    Trial,
     part_of,
     peak_psnr_db,
     seconds_per_step,
@@ -54,23 +57,13 @@ _SMALLEST_BATCH = 2048
 _RAW_BITS = 32.0
 # Share of the training that tells whether several arrays share a network, for each answer.
 _SHARING_TRIAL = 0.1
-# Share for each trial of other blocks. After so many steps of such batches they rank as long
-# trainings do, but for a head start of small blocks, about half a dB for twice as many; so more
-# than a few times as many steps are wasted.
-_BLOCKS_TRIAL, _TRIAL_STEPS, _MOST_TRIAL_STEPS, _TRIAL_BATCH = 0.03, 150, 500, 8192
-_HEAD_START = 1 / 6
+# Share for each trial of a layout. After so many steps of such batches they rank as long trainings
+# do; so more than a few times as many steps are wasted.
+_LAYOUT_TRIAL, _TRIAL_STEPS, _MOST_TRIAL_STEPS, _TRIAL_BATCH = 0.03, 150, 500, 8192
 # About what twice the bytes bring, and what stands for no error at all.
 _DB_PER_DOUBLING, _EXACT_DB = 5.0, 120.0
 # A network to start from serves where its weights get about as many bits as a new one's would.
 _START_BITS_PER_WEIGHT = (3.5, 12.0)
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What a training of so many seconds reached."""
-
-    psnr_db: float
-    seconds: float
 
 
 class VolumeEncoder:
@@ -117,7 +110,7 @@ class VolumeEncoder:
         several = choice == "siren" and self.start is None and len(arrays) > 1
         self._separate: bool | None = None if several else False
         tries = choice == "siren" and self.start is None
-        self._density: float | None = None if tries else 1.0
+        self._layout: Layout | None = None if tries else USUAL_LAYOUT
         self._shares = np.array([float(array.components) for array in arrays])
 
     @property
@@ -130,13 +123,13 @@ class VolumeEncoder:
     ) -> tuple[Trial | None, TrainingSettings]:
         """Choose how networks of about ``budget_bytes`` are made, once, by short trainings.
 
-        They tell whether several arrays share a network, and how many blocks it has. Returns the
-        best of those for the blocks, if there were any, and what is left of the training.
+        They tell whether several arrays share a network, and how its bits are spread. Returns the
+        best of those for the latter, if there were any, and what is left of the training.
         """
         if self._separate is None:
             training = self._choose_sharing(budget_bytes, training)
-        if self._density is None:
-            return self._choose_blocks(budget_bytes, training)
+        if self._layout is None:
+            return self._choose_layout(budget_bytes, training)
         return None, training
 
     def train(
@@ -173,10 +166,10 @@ class VolumeEncoder:
         self._report = part_of(self._report, share, 1 - share)
         return replace(training, seconds=(1 - share) * training.seconds)
 
-    def _choose_blocks(
+    def _choose_layout(
         self, budget_bytes: float, training: TrainingSettings
     ) -> tuple[Trial | None, TrainingSettings]:
-        """How many blocks; the best training's result, and what is left of the time.
+        """How bits are spread; the best training's result, and what is left of the time.
 
         Nothing is chosen yet where there is no time for trials that would tell.
         """
@@ -184,24 +177,24 @@ class VolumeEncoder:
         bits = self._weight_bits(budget_bytes)
         cost = evaluation_cost(self._plans(bits)[0], len(self._groups()[0]))
         step = seconds_per_step(cost, batch)
-        seconds = min(_BLOCKS_TRIAL * training.seconds, _MOST_TRIAL_STEPS * step)
+        seconds = min(_LAYOUT_TRIAL * training.seconds, _MOST_TRIAL_STEPS * step)
         if seconds < _TRIAL_STEPS * step:
             return None, training
         share = seconds / training.seconds
         trial = replace(training, seconds=seconds, batch=batch)
-        losses: dict[tuple[SirenSettings, ...], tuple[float, float, Trial]] = {}
-        for density in DENSITIES:
-            self._density = density
-            plans = self._plans(bits)
-            if plans not in losses:
-                own = part_of(self._report, len(losses) * share, share)
-                trained = self._train(budget_bytes, trial, report=own)
-                loss = rounded_loss(trained)
-                blocks = sum(math.prod(plan.blocks) for plan in plans)
-                found = Trial(peak_psnr_db(loss), trial.seconds)
-                losses[plans] = loss * blocks**_HEAD_START, density, found
-        _, self._density, best = min(losses.values(), key=lambda entry: entry[0])
-        return best, self._spend(len(losses) * share, training)
+        count = itertools.count()
+
+        def plans(layout: Layout) -> tuple[SirenSettings, ...]:
+            self._layout = layout
+            return self._plans(bits)
+
+        def attempt(layout: Layout) -> Trial:
+            self._layout = layout
+            own = part_of(self._report, next(count) * share, share)
+            return trial_of(self._train(budget_bytes, trial, report=own), trial)
+
+        self._layout, best = best_layout(plans, attempt)
+        return best, self._spend(next(count) * share, training)
 
     def _qualities(
         self,
@@ -335,9 +328,9 @@ class VolumeEncoder:
         """Size and blocks of each network, of ``bits`` in all."""
         groups = self._groups()
         shares = self._shares / self._shares.sum() if self._separate else [1.0]
-        density = 1.0 if self._density is None else self._density
+        layout = self._layout or USUAL_LAYOUT
         return tuple(
-            plan_model(self._grid.dimensions, len(group), bits * share, self._knot_spacing, density)
+            plan_model(self._grid.dimensions, len(group), bits * share, self._knot_spacing, layout)
             for group, share in zip(groups, shares, strict=True)
         )
 

@@ -1,4 +1,4 @@
-"""How a network is divided into blocks, and how its batches grow."""
+"""How a network's bits are spread over blocks and weights, and how its batches grow."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 
-from inrvis.encoder import volume
+from inrvis.encoder import layouts, volume
 from inrvis.encoder.assembly import Assembly
+from inrvis.encoder.layouts import DENSITIES, best_layout
+from inrvis.encoder.models.siren import parameter_count
 from inrvis.encoder.normalise import normalise
-from inrvis.encoder.plan import DENSITIES, plan_model
+from inrvis.encoder.plan import Layout, plan_model
 from inrvis.encoder.rounding import OVERHEAD_BYTES, rounded_loss
-from inrvis.encoder.settings import TrainingSettings
+from inrvis.encoder.settings import SirenSettings, TrainingSettings
+from inrvis.encoder.training import Trial
 from inrvis.encoder.volume import VolumeEncoder
+from inrvis.errors import UsageError
 from inrvis.sources import from_array
 
 BRIEF = TrainingSettings(seconds=0.02, batch=512)
@@ -32,7 +36,7 @@ def encoder(field: Any, monkeypatch: pytest.MonkeyPatch) -> VolumeEncoder:
 
 def blocks(encoder: VolumeEncoder, density: float) -> tuple[int, int, int]:
     bits = 8.0 * (BUDGET - OVERHEAD_BYTES)
-    return plan_model(DIMENSIONS, encoder.channels, bits, density=density).blocks
+    return plan_model(DIMENSIONS, encoder.channels, bits, layout=Layout(density)).blocks
 
 
 def test_the_blocks_of_the_best_trial_are_taken(
@@ -49,17 +53,48 @@ def test_the_blocks_of_the_best_trial_are_taken(
     monkeypatch.setattr(volume, "rounded_loss", loss)
     trained = encoder.train(BUDGET, BRIEF)
     assert trained.model.settings.blocks == blocks(encoder, 2.0)
-    assert len(tried) == len(set(tried)) == len(distinct)
+    assert set(tried[: len(distinct)]) == distinct
+    # And once more, with finer weights.
+    trials = len(distinct) + 1
+    assert len(tried) == trials
     # What is chosen once is chosen for other sizes, too: small networks have few blocks.
     tiny = encoder.train(BUDGET / 8, BRIEF)
     assert math.prod(tiny.model.settings.blocks) < math.prod(trained.model.settings.blocks)
-    assert len(tried) == len(distinct)
+    assert len(tried) == trials
+
+
+@pytest.mark.parametrize(
+    ("finer_db", "fineness"), [(29.0, 1.0), (30.0, 1.0), (30.3, 1.3), (32.0, 1.6), (None, 1.0)]
+)
+def test_weights_are_as_fine_as_a_trial_tells(finer_db: float | None, fineness: float) -> None:
+    def attempt(layout: Layout) -> Trial:
+        if layout.fineness == 1:
+            return Trial(30.0 if layout.density == 0.6 else 25.0, 1.0)
+        assert layout.density == 0.6
+        if finer_db is None:
+            raise UsageError("no network is so small")
+        return Trial(finer_db, 1.0)
+
+    def plans(layout: Layout) -> tuple[SirenSettings, ...]:
+        return (plan_model((64, 64, 64), 1, 2e5, layout=layout),)
+
+    layout, trial = best_layout(plans, attempt)
+    assert layout == Layout(0.6, fineness)
+    assert trial.psnr_db == max(30.0, finer_db or 0.0)
+
+
+def test_finer_weights_are_fewer() -> None:
+    usual, finer = (
+        plan_model((64, 64, 64), 1, 2e4, layout=Layout(fineness=fineness)) for fineness in (1, 1.6)
+    )
+    assert finer.width < usual.width
+    assert parameter_count(finer, 1) < parameter_count(usual, 1) / 1.3
 
 
 def test_trials_measure_the_networks_they_train(
     encoder: VolumeEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(volume, "DENSITIES", (1.0,))
+    monkeypatch.setattr(layouts, "DENSITIES", (1.0,))
     good, bad = (encoder.train(BUDGET, BRIEF) for _ in range(2))
     for parameter in bad.model.parameters():
         parameter.data.zero_()
@@ -78,7 +113,7 @@ def test_no_trial_where_it_would_not_tell(
 def test_progress_is_that_of_the_whole(
     encoder: VolumeEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(volume, "DENSITIES", (1.0, 2.0))
+    monkeypatch.setattr(layouts, "DENSITIES", (1.0, 2.0))
     fractions: list[float] = []
     encoder._report = lambda progress: fractions.append(progress.fraction)
     encoder.train(BUDGET, BRIEF)
@@ -100,7 +135,9 @@ def test_batches_grow_to_their_size(batch: int) -> None:
 
 def test_narrow_layers_have_low_frequencies() -> None:
     """A factor of 30 is for the layers of SIREN's paper, which are wider than any of ours."""
-    found = [plan_model((64, 64, 64), 1, bits, density=1e-9) for bits in (4e3, 5e4, 1e5, 2e6)]
+    found = [
+        plan_model((64, 64, 64), 1, bits, layout=Layout(1e-9)) for bits in (4e3, 5e4, 1e5, 2e6)
+    ]
     assert all(plan.blocks == (1, 1, 1) for plan in found)
     assert [plan.width for plan in found] == sorted({plan.width for plan in found})
     frequencies = [plan.frequency for plan in found]

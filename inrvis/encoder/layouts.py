@@ -1,0 +1,62 @@
+"""How the bits of a network are spread: trials of its blocks, and of how fine its weights are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from inrvis.encoder.plan import Layout
+from inrvis.encoder.settings import SirenSettings
+from inrvis.encoder.training import Trial
+from inrvis.errors import UsageError
+
+# Numbers of blocks that are tried, relative to the usual one: where blocks may lie matters as much.
+DENSITIES = (1.0, 0.35, 0.6, 1.4, 2.0)
+# Short trainings rank as long ones do, but for a head start of small blocks: for twice as many.
+_HEAD_START_DB = 0.5
+# Fewer weights of more bits each, relative to the usual ones; the last is not tried.
+_FINER, _FINEST = 1.3, 1.6
+# Smooth fields gain with every bit of a weight, and the more, the longer the training. Where the
+# first of these gains so much in a trial, the second is better in the end (docs/benchmarks.md).
+_CLEARLY_DB = 0.5
+
+
+def best_layout(
+    plans: Callable[[Layout], tuple[SirenSettings, ...]],
+    attempt: Callable[[Layout], Trial],
+) -> tuple[Layout, Trial]:
+    """Layout of the best of some short trainings, and what that reached.
+
+    Parameters
+    ----------
+    plans : callable
+        Networks of a layout. Layouts of the same networks are tried once.
+    attempt : callable
+        Trains networks of a layout for a short time.
+
+    Raises
+    ------
+    UsageError
+        If no network is small enough.
+    """
+    tried: dict[tuple[SirenSettings, ...], tuple[float, Layout, Trial]] = {}
+    for density in DENSITIES:
+        layout = Layout(density)
+        own = plans(layout)
+        if own not in tried:
+            trial = attempt(layout)
+            blocks = sum(math.prod(plan.blocks) for plan in own)
+            merit = trial.psnr_db - _HEAD_START_DB * math.log2(blocks)
+            tried[own] = merit, layout, trial
+    _, usual, trial = max(tried.values(), key=lambda entry: entry[0])
+    finer = replace(usual, fineness=_FINER)
+    try:
+        found = attempt(finer)
+    except UsageError:
+        # Too few weights for the smallest network.
+        return usual, trial
+    gain_db = found.psnr_db - trial.psnr_db
+    if gain_db <= 0:
+        return usual, trial
+    return (replace(usual, fineness=_FINEST) if gain_db > _CLEARLY_DB else finer), found
