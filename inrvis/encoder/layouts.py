@@ -15,11 +15,12 @@ from inrvis.errors import UsageError
 DENSITIES = (1.0, 0.35, 0.6, 1.4, 2.0)
 # Short trainings rank as long ones do, but for a head start of small blocks: for twice as many.
 _HEAD_START_DB = 0.5
-# Fewer weights of more bits each, relative to the usual ones; the last is not tried.
+# Fewer weights of more bits each, relative to the usual ones.
 _FINER, _FINEST = 1.3, 1.6
 # Smooth fields gain with every bit of a weight, and the more, the longer the training. Where the
-# first of these gains so much in a trial, the second is better in the end (docs/benchmarks.md).
-_CLEARLY_DB = 0.5
+# first of these gains so much in a trial, the second is better in the end, though it may seem so
+# much worse (docs/benchmarks.md).
+_CLEARLY_DB, _HARDLY_DB = 0.5, 1.0
 
 
 def best_layout(
@@ -49,14 +50,20 @@ def best_layout(
             blocks = sum(math.prod(plan.blocks) for plan in own)
             merit = trial.psnr_db - _HEAD_START_DB * math.log2(blocks)
             tried[own] = merit, layout, trial
-    _, usual, trial = max(tried.values(), key=lambda entry: entry[0])
-    finer = replace(usual, fineness=_FINER)
-    try:
-        found = attempt(finer)
-    except UsageError:
-        # Too few weights for the smallest network.
-        return usual, trial
-    gain_db = found.psnr_db - trial.psnr_db
-    if gain_db <= 0:
-        return usual, trial
-    return (replace(usual, fineness=_FINEST) if gain_db > _CLEARLY_DB else finer), found
+    _, best, trial = max(tried.values(), key=lambda entry: entry[0])
+    for fineness, least_gain_db, enough_db in (
+        (_FINER, 0.0, _CLEARLY_DB),
+        (_FINEST, -_HARDLY_DB, math.inf),
+    ):
+        finer = replace(best, fineness=fineness)
+        try:
+            found = attempt(finer)
+        except UsageError:
+            # Too few weights for the smallest network.
+            break
+        gain_db = found.psnr_db - trial.psnr_db
+        if gain_db > least_gain_db:
+            best, trial = finer, found
+        if gain_db <= enough_db:
+            break
+    return best, trial

@@ -4,41 +4,41 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from inrvis.encoder.assembly import Assembly, Encoded, NetworkParts, worst
-from inrvis.encoder.rounding import OVERHEAD_BYTES, Trained
+from inrvis.encoder.rounding import Trained
 from inrvis.encoder.settings import TrainingSettings
+from inrvis.encoder.sizes import SMALLEST_BYTES, Sizes, gain_db, is_hopeful
 from inrvis.encoder.training import Trial
 from inrvis.encoder.volume import VolumeEncoder, trial_of
 from inrvis.errors import UsageError
 
-# Share of the time for a short training where none of the trials of layouts has told anything, and
-# for one that tells at what size a network will have a quality, which a minute does.
-_TRIAL_SHARE, _SIZING_SHARE, _SIZING_SECONDS = 0.12, 0.2, 60.0
-# Of long trainings such a share is enough. Where one tells a size far from its own, what twice the
-# bytes bring, which lies between these on fields from noisy to smooth, is best measured there.
-_LATER_SIZING_SHARE, _MOST_SIZINGS, _NEAR_SIZES = 0.08, 3, 1.5
-_LEAST_SLOPE_DB, _MOST_SLOPE_DB = 1.5, 10.0
-# What twice the seconds may bring, up to so many and beyond, in dB; and what is added for doubt.
-# From 3 to 90 seconds, networks of three volumes gained 6 to 12 dB.
-_DB_PER_TIME, _DB_PER_LATE_TIME, _LATE_SECONDS, _DOUBT_DB = 2.5, 1.0, 90.0, 1.0
-# What twice the seconds bring at least, and twice the bytes of the weights about. Trainings of few
-# steps gain more: engine_ct had 3.4 dB for each doubling from 275 to 824 steps, 2.5 from 350 to
-# 1,000; from 1,000 to 3,000, and on headsq, mni152_t1 and tooth_ct_u16, it was 1.0 to 1.2.
-_SURE_DB_PER_TIME, _DB_PER_DOUBLING = 1.0, 3.2
-_ENOUGH_STEPS, _MOST_DB_PER_TIME = 900, 2.7
+T = TypeVar("T")
+
+# Share of the time for a short training where none of the trials of layouts has told anything.
+_TRIAL_SHARE = 0.12
+# Share of the time for a training that tells at what size a network will have a quality, which a
+# minute does; of long trainings a smaller share is enough. Where one tells a size far from its own,
+# that is tried, too.
+_SIZING_SHARE, _SIZING_SECONDS, _LATER_SIZING_SHARE = 0.2, 60.0, 0.08
+_MOST_SIZINGS, _NEAR_SIZES = 3, 1.5
+# More steps bring small networks little: the time is then better spent on several, each of a size
+# that the last ones told.
+_LONG_STEPS, _MOST_PARTS = 6000, 4
 _MOST_ATTEMPTS = 4
 # A network is tried where it may save this much of what layers take.
 _CHALLENGE_SHARE = 0.9
-# So far above the quality, another training of a smaller network is worth its time.
-_MUCH_DB = 0.5
+# So far above the quality, another training of a smaller network is worth its time; a short one
+# is sooner.
+_MUCH_DB, _MUCH_OF_SHORT_DB = 0.5, 0.15
 # Coded layers on top of a network bring so much quality for few bytes.
 _NEARLY_DB = 1.5
 # A network that would have to be so much larger than it may be is given up.
 _MOST_HOPE = 1.3
-_SMALLEST_BYTES = 720
 # Of the most bytes that a named network may have: where the search begins.
 _FIRST_SHARE = 0.25
 # Trainings that go on from a start, each from where the last one ended: shares of a whole one.
@@ -86,7 +86,7 @@ class NetworkSearch:
         """File of at most ``budget`` bytes, unless it will hardly have ``psnr_db``."""
         try:
             trial, training = self._try(budget, self._training)
-            if _is_hopeful(psnr_db, trial, training):
+            if is_hopeful(psnr_db, trial, training):
                 yield self._of_size(budget, training)
         except UsageError:
             # Too small for a network at all.
@@ -112,15 +112,15 @@ class NetworkSearch:
         for warm in self._warm(psnr_db):
             yield warm
             return
-        tried, trial, training = self._try_from(max(_SMALLEST_BYTES, _FIRST_SHARE * most), most)
-        size = _size_for(psnr_db, trial, training, tried)
-        found, fitted = False, None
+        tried, trial, training = self._try_from(max(SMALLEST_BYTES, _FIRST_SHARE * most), most)
+        size = _told_by(trial, training, tried).size_for(psnr_db)
+        sizes, found, fitted = Sizes(), False, None
         for _ in range(_MOST_ATTEMPTS):
             left = self._remaining(training, first=fitted is None and not found)
             if left is None:
                 break
             # Where a quality is out of reach, sizes must not run away.
-            size = min(max(size, _SMALLEST_BYTES), most)
+            size = min(size, most)
             try:
                 trained = self._encoder.train(size, left, psnr_db=psnr_db)
             except UsageError:
@@ -134,10 +134,10 @@ class NetworkSearch:
             encoded = self._coarsest(trained, psnr_db)
             if encoded is not None:
                 yield encoded
-                smaller = _size_with_less(encoded, psnr_db)
-                if found or smaller is None:
+                sizes.learn(len(encoded.data), worst(encoded))
+                if found or not _is_much(encoded, psnr_db):
                     return
-                found, size = True, smaller
+                found, size = True, sizes.size_for(psnr_db)
                 continue
             if found:
                 return
@@ -146,7 +146,8 @@ class NetworkSearch:
             yield best
             if size >= most:
                 break
-            size *= max(1.3, 2 ** ((psnr_db - worst(best) + 0.3) / _DB_PER_DOUBLING))
+            sizes.learn(size, worst(best))
+            size = max(1.3 * size, sizes.size_for(psnr_db + 0.3))
         if fitted is not None:
             yield complete(fitted)
 
@@ -162,83 +163,74 @@ class NetworkSearch:
             if len(warm.data) < size:
                 yield warm
                 return
-        if most < _SMALLEST_BYTES:
+        if most < SMALLEST_BYTES:
             return
         try:
             trial, training = self._try(most, self._training)
-            if not _is_hopeful(psnr_db, trial, training):
-                return
-            budget = min(most, _size_for(psnr_db, trial, training, most))
-            budget, training = yield from self._sized(psnr_db, budget, most, training, complete)
-            if budget > most * _MOST_HOPE:
-                return
-            for first in (True, False):
-                left = self._remaining(training, first=first)
-                if left is None:
-                    return
-                trained = self._encoder.train(min(budget, most), left, psnr_db=psnr_db)
-                encoded = self._coarsest(trained, psnr_db)
-                if encoded is None:
-                    yield complete(self._encoder.parts(trained, trained.quantiser))
-                    return
-                yield encoded
-                smaller = _size_with_less(encoded, psnr_db)
-                if smaller is None:
-                    return
-                budget = smaller
+            if is_hopeful(psnr_db, trial, training):
+                first = _told_by(trial, training, most).size_for(psnr_db)
+                yield from self._near(psnr_db, min(first, most), most, training, complete)
         except UsageError:
             # Too small for a network at all.
             return
 
-    def _sized(
+    def _near(
         self,
         psnr_db: float,
         budget: float,
         most: float,
         training: TrainingSettings,
         complete: Callable[[NetworkParts], Encoded],
-    ) -> Generator[Encoded, None, tuple[float, TrainingSettings]]:
-        """Files of short trainings; the size that they tell for the rest, and that rest."""
-        sizing = replace(training, seconds=_sizing_seconds(training))
-        db_per_doubling, earlier = _DB_PER_DOUBLING, None
+    ) -> Iterator[Encoded]:
+        """Files with networks of sizes ever nearer to that of ``psnr_db``, ``budget`` the first."""
+        sizes, seconds, part = Sizes(), _sizing_seconds(training), training.seconds
         for _ in range(_MOST_SIZINGS):
-            training = replace(training, seconds=training.seconds - sizing.seconds)
-            trained = self._encoder.train(budget, sizing)
+            training = replace(training, seconds=training.seconds - seconds)
+            brief = replace(training, seconds=seconds)
+            budget, trained = _first(budget, most, partial(self._encoder.train, training=brief))
             fitted = self._encoder.parts(trained, trained.quantiser)
             alone = self._assembly.finish(fitted)
             yield alone
             # What misses little is a candidate, too: a longer training of a smaller one may fail.
             if psnr_db - _NEARLY_DB <= worst(alone) < psnr_db:
                 yield complete(fitted)
-            trial = trial_of(trained, sizing)
-            point = math.log2(budget - OVERHEAD_BYTES), trial.psnr_db
-            if earlier is not None and point[0] != earlier[0]:
-                slope = (point[1] - earlier[1]) / (point[0] - earlier[0])
-                db_per_doubling = min(max(slope, _LEAST_SLOPE_DB), _MOST_SLOPE_DB)
-            told = _size_for(
-                psnr_db,
-                trial,
-                training,
-                budget,
-                db_per_time=_gain_after(trained.steps),
-                db_per_doubling=db_per_doubling,
-            )
+            enough = seconds * _LONG_STEPS / trained.steps
+            part = training.seconds / min(_MOST_PARTS, max(1, int(training.seconds / enough)))
+            gain = gain_db(part / seconds, trained.steps)
+            sizes.learn(budget, trial_of(trained, brief).psnr_db + gain)
+            before, told = budget, sizes.size_for(psnr_db)
             if told > most * _MOST_HOPE:
-                return told, training
-            earlier, before, budget = point, budget, min(told, most)
+                return
+            budget, seconds = min(told, most), min(seconds, enough)
             if before / _NEAR_SIZES <= budget <= before * _NEAR_SIZES:
                 break
-        return budget, training
+        # At the largest size, only more steps can bring more.
+        parts = 1 if budget >= most else round(training.seconds / part)
+        part = training.seconds / parts
+        for number in range(max(2, parts)):
+            left = self._remaining(replace(training, seconds=part), first=number == 0)
+            if left is None:
+                return
+            trained = self._encoder.train(budget, left, psnr_db=psnr_db)
+            encoded = self._coarsest(trained, psnr_db)
+            if encoded is None:
+                reached = trial_of(trained, left).psnr_db
+                if parts == 1 or reached > psnr_db - _NEARLY_DB:
+                    yield complete(self._encoder.parts(trained, trained.quantiser))
+                if parts == 1:
+                    return
+                sizes.learn(budget, reached)
+            else:
+                yield encoded
+                if not _is_much(encoded, psnr_db, _MUCH_DB if parts == 1 else _MUCH_OF_SHORT_DB):
+                    return
+                sizes.learn(len(encoded.data), worst(encoded))
+            budget = min(sizes.size_for(psnr_db), most)
 
     def _try_from(self, size: float, most: float) -> tuple[float, Trial, TrainingSettings]:
         """As `_try`, at the first size from ``size`` to ``most`` that there is a network for."""
-        while True:
-            try:
-                return size, *self._try(size, self._training)
-            except UsageError:
-                if size >= most:
-                    raise
-                size = min(1.5 * size, most)
+        size, (trial, left) = _first(size, most, lambda own: self._try(own, self._training))
+        return size, trial, left
 
     def _try(self, budget: float, training: TrainingSettings) -> tuple[Trial, TrainingSettings]:
         """What a short training at ``budget`` bytes reaches, and what is left of the time."""
@@ -306,13 +298,28 @@ class NetworkSearch:
         return best
 
 
-def _is_hopeful(psnr_db: float, trial: Trial, training: TrainingSettings) -> bool:
-    """Whether ``training`` may have ``psnr_db`` at the size of a trial."""
-    before, after = trial.seconds, max(training.seconds, trial.seconds)
-    early = min(after, _LATE_SECONDS) / min(before, _LATE_SECONDS)
-    late = max(after, _LATE_SECONDS) / max(before, _LATE_SECONDS)
-    gain = _DB_PER_TIME * math.log2(early) + _DB_PER_LATE_TIME * math.log2(late)
-    return trial.psnr_db + gain + _DOUBT_DB >= psnr_db
+def _first(size: float, most: float, work: Callable[[float], T]) -> tuple[float, T]:
+    """First size from ``size`` to ``most`` that there is a network for, and the work on it.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    while True:
+        try:
+            return size, work(size)
+        except UsageError:
+            if size >= most:
+                raise
+            size = min(1.5 * size, most)
+
+
+def _told_by(trial: Trial, training: TrainingSettings, size: float) -> Sizes:
+    """What a short training at ``size`` bytes tells of those of ``training``."""
+    sizes = Sizes()
+    sizes.learn(size, trial.psnr_db + gain_db(training.seconds / trial.seconds))
+    return sizes
 
 
 def _sizing_seconds(training: TrainingSettings) -> float:
@@ -321,35 +328,6 @@ def _sizing_seconds(training: TrainingSettings) -> float:
     return min(_SIZING_SHARE * training.seconds, most)
 
 
-def _gain_after(steps: int) -> float:
-    """What twice the time brings, in dB, after a training of so many steps."""
-    early = max(0.0, math.log2(_ENOUGH_STEPS / steps))
-    return min(_SURE_DB_PER_TIME + early, _MOST_DB_PER_TIME)
-
-
-def _size_with_less(encoded: Encoded, psnr_db: float) -> float | None:
-    """Bytes for another training, where a file is much better than asked; None where it is not."""
-    surplus = worst(encoded) - psnr_db
-    if surplus < _MUCH_DB or len(encoded.data) <= _SMALLEST_BYTES:
-        return None
-    return _size_with(-surplus, len(encoded.data))
-
-
-def _size_for(
-    psnr_db: float,
-    trial: Trial,
-    training: TrainingSettings,
-    trial_bytes: float,
-    *,
-    db_per_time: float = _SURE_DB_PER_TIME,
-    db_per_doubling: float = _DB_PER_DOUBLING,
-) -> float:
-    """Bytes at which ``training`` should have ``psnr_db``, by a trial at ``trial_bytes``."""
-    gain = db_per_time * max(0.0, math.log2(training.seconds / trial.seconds))
-    return _size_with(psnr_db - trial.psnr_db - gain, trial_bytes, db_per_doubling)
-
-
-def _size_with(more_db: float, size: float, db_per_doubling: float = _DB_PER_DOUBLING) -> float:
-    """Bytes of a file with so much more quality than one of ``size`` bytes."""
-    factor = 2 ** (more_db / db_per_doubling)
-    return float(max(_SMALLEST_BYTES, OVERHEAD_BYTES + factor * (size - OVERHEAD_BYTES)))
+def _is_much(encoded: Encoded, psnr_db: float, much_db: float = _MUCH_DB) -> bool:
+    """Whether a smaller network may do."""
+    return worst(encoded) - psnr_db >= much_db and len(encoded.data) > SMALLEST_BYTES

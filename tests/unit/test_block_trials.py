@@ -64,23 +64,39 @@ def test_the_blocks_of_the_best_trial_are_taken(
 
 
 @pytest.mark.parametrize(
-    ("finer_db", "fineness"), [(29.0, 1.0), (30.0, 1.0), (30.3, 1.3), (32.0, 1.6), (None, 1.0)]
+    ("reached", "fineness", "trials"),
+    [
+        ({1.3: 29.0}, 1.0, 1),
+        ({1.3: 30.0}, 1.0, 1),
+        ({1.3: 30.3}, 1.3, 1),
+        ({1.3: 32.0, 1.6: 33.0}, 1.6, 2),
+        ({1.3: 32.0, 1.6: 31.5}, 1.6, 2),
+        ({1.3: 32.0, 1.6: 30.5}, 1.3, 2),
+        ({1.3: 32.0}, 1.3, 2),
+        ({}, 1.0, 1),
+    ],
 )
-def test_weights_are_as_fine_as_a_trial_tells(finer_db: float | None, fineness: float) -> None:
+def test_weights_are_as_fine_as_trials_tell(
+    reached: dict[float, float], fineness: float, trials: int
+) -> None:
+    tried: list[Layout] = []
+
     def attempt(layout: Layout) -> Trial:
         if layout.fineness == 1:
             return Trial(30.0 if layout.density == 0.6 else 25.0, 1.0)
-        assert layout.density == 0.6
-        if finer_db is None:
+        tried.append(layout)
+        if layout.fineness not in reached:
             raise UsageError("no network is so small")
-        return Trial(finer_db, 1.0)
+        return Trial(reached[layout.fineness], 1.0)
 
     def plans(layout: Layout) -> tuple[SirenSettings, ...]:
         return (plan_model((64, 64, 64), 1, 2e5, layout=layout),)
 
     layout, trial = best_layout(plans, attempt)
     assert layout == Layout(0.6, fineness)
-    assert trial.psnr_db == max(30.0, finer_db or 0.0)
+    assert trial.psnr_db == reached.get(fineness, 30.0)
+    assert {layout.density for layout in tried} == {0.6}
+    assert len(tried) == trials
 
 
 def test_finer_weights_are_fewer() -> None:

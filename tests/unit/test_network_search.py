@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inrvis.encoder import network_search
 from inrvis.encoder.assembly import Assembly, Encoded, NetworkParts, worst
@@ -13,7 +15,8 @@ from inrvis.encoder.network_search import NetworkSearch
 from inrvis.encoder.normalise import normalise
 from inrvis.encoder.rounding import OVERHEAD_BYTES
 from inrvis.encoder.settings import TrainingSettings
-from inrvis.encoder.volume import Trial, VolumeEncoder
+from inrvis.encoder.sizes import DB_PER_DOUBLING, SMALLEST_BYTES, Sizes, gain_db
+from inrvis.encoder.volume import VolumeEncoder
 from inrvis.errors import UsageError
 from inrvis.sources import from_array
 
@@ -64,19 +67,40 @@ def test_batches_follow_the_weights(weights: int) -> None:
     assert small.sized(weights).batch == 512
 
 
-def test_sizes_follow_from_trials() -> None:
-    trial = Trial(30.0, 5.0)
-    training = TrainingSettings(seconds=5.0)
-    at = [network_search._size_for(db, trial, training, 8000) for db in (10, 28, 30, 33, 40)]
+def test_sizes_follow_from_trainings() -> None:
+    sizes = Sizes()
+    sizes.learn(8000, 30.0)
+    at = [sizes.size_for(db) for db in (10, 28, 30, 33, 40)]
     assert at == sorted(at)
-    assert at[0] == network_search._SMALLEST_BYTES
-    assert at[2] == 8000
-    # More time, a smaller file; and what the file takes without weights does not scale.
-    longer = replace(training, seconds=20.0)
-    assert network_search._size_for(33, trial, longer, 8000) < at[3]
-    twice = 30 + network_search._DB_PER_DOUBLING
-    found = network_search._size_for(twice, trial, training, 8000)
-    assert found == pytest.approx(OVERHEAD_BYTES + 2 * (8000 - OVERHEAD_BYTES))
+    assert at[2] == pytest.approx(8000)
+    # What the file takes without weights does not scale; and nothing is told of far sizes.
+    twice = sizes.size_for(30 + DB_PER_DOUBLING)
+    assert twice == pytest.approx(OVERHEAD_BYTES + 2 * (8000 - OVERHEAD_BYTES))
+    assert at[0] == pytest.approx(OVERHEAD_BYTES + (8000 - OVERHEAD_BYTES) / 4)
+    # A second one tells how much bytes bring.
+    sizes.learn(OVERHEAD_BYTES + 2 * (8000 - OVERHEAD_BYTES), 36.0)
+    assert sizes.size_for(30.0) == pytest.approx(8000)
+    small = Sizes()
+    small.learn(800, 60.0)
+    assert small.size_for(10.0) == SMALLEST_BYTES
+
+
+@given(st.floats(600, 1e6), st.floats(5, 80), st.floats(600, 1e6), st.floats(5, 80))
+def test_better_files_are_never_told_to_be_smaller(
+    size: float, psnr_db: float, other: float, other_db: float
+) -> None:
+    sizes = Sizes()
+    sizes.learn(size, psnr_db)
+    sizes.learn(other, other_db)
+    told = [sizes.size_for(float(db)) for db in range(0, 90, 3)]
+    assert told == sorted(told)
+    assert sizes.size_for(other_db) == pytest.approx(max(other, SMALLEST_BYTES))
+
+
+def test_longer_trainings_bring_more_and_short_ones_gain_most() -> None:
+    assert gain_db(1.0) == gain_db(0.5) == 0
+    assert 0 < gain_db(2.0) < gain_db(4.0)
+    assert gain_db(2.0, 100) > gain_db(2.0, 500) > gain_db(2.0, 5000) == gain_db(2.0)
 
 
 def test_what_no_time_can_reach_is_given_up(
@@ -102,8 +126,8 @@ def test_what_misses_little_is_completed(
     assembly: Assembly, monkeypatch: pytest.MonkeyPatch, missing: float, completed: int
 ) -> None:
     """Of the two trainings, the first counts, too, where layers make up for what it lacks."""
-    monkeypatch.setattr(network_search, "_size_for", lambda *_: BUDGET)
-    monkeypatch.setattr(network_search, "_is_hopeful", lambda *_: True)
+    monkeypatch.setattr(Sizes, "size_for", lambda *_: BUDGET)
+    monkeypatch.setattr(network_search, "is_hopeful", lambda *_: True)
     given: list[NetworkParts] = []
 
     def complete(networks: NetworkParts) -> Encoded:
@@ -122,7 +146,10 @@ def test_what_misses_little_is_completed(
 def test_what_is_much_too_good_becomes_smaller(
     assembly: Assembly, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network_search, "_size_for", lambda *_: BUDGET)
+    told, misled = Sizes.size_for, [BUDGET, BUDGET]
+    monkeypatch.setattr(
+        Sizes, "size_for", lambda self, db: misled.pop() if misled else told(self, db)
+    )
     search = NetworkSearch(assembly, encoder(assembly), BRIEF, 0.0)
 
     def complete(_: NetworkParts) -> Encoded:
@@ -130,6 +157,7 @@ def test_what_is_much_too_good_becomes_smaller(
 
     *_, first, second = search.challenge(12.0, 2 * BUDGET, complete)
     assert len(second.data) < 0.7 * len(first.data)
+    misled.append(BUDGET)
     sizes = [len(encoded.data) for encoded in search.of_quality(12.0, 4 * BUDGET, complete)]
     assert len(sizes) == 2
     assert sizes[1] < 0.7 * sizes[0]
@@ -153,7 +181,7 @@ def test_a_size_below_any_network_is_raised_whatever_the_clock(
     assembly: Assembly, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = encoder_of_large_ones(assembly, monkeypatch)
-    monkeypatch.setattr(network_search, "_size_for", lambda *_: BUDGET / 2)
+    monkeypatch.setattr(Sizes, "size_for", lambda *_: BUDGET / 2)
     # The time is over since long.
     search = NetworkSearch(assembly, made, replace(BRIEF, clocked=True), -1e9)
     assert list(search.of_quality(12.0, 4 * BUDGET, lambda _: pytest.fail("layers")))
