@@ -44,7 +44,7 @@ def codecs_of(entry: Record) -> dict[str, list[Record]]:
 def plot_curves(name: str, entry: Record, path: Path) -> None:
     """Write PSNR over bits a pixel, for all pixels and for the foreground, as PNG."""
     plt = _pyplot()
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), dpi=110)
+    figure, axes = plt.subplots(1, 2, figsize=(12.5, 4.4), dpi=110)
     measures = {"psnr_db": "PSNR, dB", "foreground_psnr_db": "PSNR of the foreground, dB"}
     for plot, (measure, label) in zip(axes, measures.items(), strict=True):
         for codec, records in codecs_of(entry).items():
@@ -60,7 +60,7 @@ def plot_curves(name: str, entry: Record, path: Path) -> None:
             )
         plot.set(xscale="log", xlabel="bits a pixel, everything included", ylabel=label)
         plot.grid(visible=True, which="both", alpha=0.25)
-    axes[0].legend(fontsize=7, loc="lower right")
+    axes[1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1))
     size = f"{entry['images']} images of {entry['width']} × {entry['height']}"
     figure.suptitle(f"{name}: {size}")
     figure.tight_layout()
