@@ -19,7 +19,7 @@ from inrvis.errors import UsageError
 
 T = TypeVar("T")
 
-# Share of the time for a short training where none of the trials of layouts has told anything.
+# Share of the time for a short training where none of the trials of variants has told anything.
 _TRIAL_SHARE = 0.12
 # Share of the time for a training that tells at what size a network will have a quality, which a
 # minute does; of long trainings a smaller share is enough. Where one tells a size far from its own,
@@ -211,7 +211,10 @@ class NetworkSearch:
             left = self._remaining(replace(training, seconds=part), first=number == 0)
             if left is None:
                 return
-            trained = self._encoder.train(budget, left, psnr_db=psnr_db)
+            # Coarser weights for what is above the aim are no good where rounding is the error; the
+            # next size makes up for it.
+            aim = psnr_db if parts == 1 else None
+            trained = self._encoder.train(budget, left, psnr_db=aim)
             encoded = self._coarsest(trained, psnr_db)
             if encoded is None:
                 reached = trial_of(trained, left).psnr_db

@@ -27,22 +27,25 @@ _MOST_BLOCKS = 4096
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How the bits of a network are spread, relative to what does well on most volumes.
+class Variant:
+    """How a network is made and trained, relative to what does well on most volumes.
 
     Attributes
     ----------
     density : float
-        Blocks.
+        Number of blocks.
+    rate : float
+        Steps of the orthogonalised matrices.
     fineness : float
         Bits of a weight: there are fewer weights where they are finer.
     """
 
     density: float = 1.0
+    rate: float = 1.0
     fineness: float = 1.0
 
 
-USUAL_LAYOUT = Layout()
+USUAL_VARIANT = Variant()
 
 
 def choose_blocks(dimensions: tuple[int, int, int], number: float) -> tuple[int, int, int]:
@@ -70,7 +73,7 @@ def plan_model(
     channels: int,
     weight_bits: float,
     spacing: int = 0,
-    layout: Layout = USUAL_LAYOUT,
+    variant: Variant = USUAL_VARIANT,
 ) -> SirenSettings:
     """Network whose weights cost about ``weight_bits`` once quantised.
 
@@ -84,8 +87,8 @@ def plan_model(
         Bits for all weights.
     spacing : int
         Voxels between knots; 0 for none.
-    layout : Layout
-        How they are spread.
+    variant : Variant
+        How many blocks and weights they are spread over.
 
     Raises
     ------
@@ -93,9 +96,9 @@ def plan_model(
         If not even the smallest network fits.
     """
     bits = _BITS_OF_SMALL if weight_bits < _BITS_OF_SMALL * _MOST_OF_SMALL else BITS_PER_WEIGHT
-    bits *= layout.fineness
+    bits *= variant.fineness
     parameters = weight_bits / bits
-    number = layout.density * parameters / _WEIGHTS_PER_BLOCK
+    number = variant.density * parameters / _WEIGHTS_PER_BLOCK
     blocks = choose_blocks(dimensions, max(1.0, number))
     shortest = (
         min(n // b for n, b in zip(dimensions, blocks, strict=True) if b > 1)

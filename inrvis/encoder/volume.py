@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from inrvis.decoder.blocks import blocks_of
 from inrvis.encoder.assembly import Assembly, NetworkParts
 from inrvis.encoder.devices import torch_device
-from inrvis.encoder.layouts import best_layout
 from inrvis.encoder.masks import training_mask
 from inrvis.encoder.models.base import Model, plain
 from inrvis.encoder.models.fourier import FourierNetwork, plan_fourier
 from inrvis.encoder.models.sci import plan_sci
 from inrvis.encoder.models.separate import Separate
 from inrvis.encoder.models.siren import BlockSiren, evaluation_cost
-from inrvis.encoder.plan import BITS_PER_WEIGHT, USUAL_LAYOUT, Layout, plan_model
+from inrvis.encoder.plan import BITS_PER_WEIGHT, USUAL_VARIANT, Variant, plan_model
 from inrvis.encoder.quantise import Quantiser, coded_bits
 from inrvis.encoder.rounding import (
     OVERHEAD_BYTES,
@@ -47,6 +46,7 @@ from inrvis.encoder.training import (
     peak_psnr_db,
     seconds_per_step,
 )
+from inrvis.encoder.variants import best_variant
 from inrvis.errors import UsageError
 
 # Of a file's bytes: weights that settle on their grid may come to cost a little more.
@@ -57,9 +57,9 @@ _SMALLEST_BATCH = 2048
 _RAW_BITS = 32.0
 # Share of the training that tells whether several arrays share a network, for each answer.
 _SHARING_TRIAL = 0.1
-# Share for each trial of a layout. After so many steps of such batches they rank as long trainings
+# Share for each trial of a variant. After so many steps of such batches they rank as long trainings
 # do; so more than a few times as many steps are wasted.
-_LAYOUT_TRIAL, _TRIAL_STEPS, _MOST_TRIAL_STEPS, _TRIAL_BATCH = 0.03, 150, 500, 8192
+_VARIANT_TRIAL, _TRIAL_STEPS, _MOST_TRIAL_STEPS, _TRIAL_BATCH = 0.03, 150, 500, 8192
 # About what twice the bytes bring, and what stands for no error at all.
 _DB_PER_DOUBLING, _EXACT_DB = 5.0, 120.0
 # A network to start from serves where its weights get about as many bits as a new one's would.
@@ -110,7 +110,7 @@ class VolumeEncoder:
         several = choice == "siren" and self.start is None and len(arrays) > 1
         self._separate: bool | None = None if several else False
         tries = choice == "siren" and self.start is None
-        self._layout: Layout | None = None if tries else USUAL_LAYOUT
+        self._variant: Variant | None = None if tries else USUAL_VARIANT
         self._shares = np.array([float(array.components) for array in arrays])
 
     @property
@@ -123,13 +123,13 @@ class VolumeEncoder:
     ) -> tuple[Trial | None, TrainingSettings]:
         """Choose how networks of about ``budget_bytes`` are made, once, by short trainings.
 
-        They tell whether several arrays share a network, and how its bits are spread. Returns the
-        best of those for the latter, if there were any, and what is left of the training.
+        They tell whether several arrays share a network, and which variant of it is best. Returns
+        what that reached, if there was time for trials, and what is left of the training.
         """
         if self._separate is None:
             training = self._choose_sharing(budget_bytes, training)
-        if self._layout is None:
-            return self._choose_layout(budget_bytes, training)
+        if self._variant is None:
+            return self._choose_variant(budget_bytes, training)
         return None, training
 
     def train(
@@ -166,10 +166,10 @@ class VolumeEncoder:
         self._report = part_of(self._report, share, 1 - share)
         return replace(training, seconds=(1 - share) * training.seconds)
 
-    def _choose_layout(
+    def _choose_variant(
         self, budget_bytes: float, training: TrainingSettings
     ) -> tuple[Trial | None, TrainingSettings]:
-        """How bits are spread; the best training's result, and what is left of the time.
+        """Which variant to train; what its trial reached, and what is left of the time.
 
         Nothing is chosen yet where there is no time for trials that would tell.
         """
@@ -177,23 +177,23 @@ class VolumeEncoder:
         bits = self._weight_bits(budget_bytes)
         cost = evaluation_cost(self._plans(bits)[0], len(self._groups()[0]))
         step = seconds_per_step(cost, batch)
-        seconds = min(_LAYOUT_TRIAL * training.seconds, _MOST_TRIAL_STEPS * step)
+        seconds = min(_VARIANT_TRIAL * training.seconds, _MOST_TRIAL_STEPS * step)
         if seconds < _TRIAL_STEPS * step:
             return None, training
         share = seconds / training.seconds
         trial = replace(training, seconds=seconds, batch=batch)
         count = itertools.count()
 
-        def plans(layout: Layout) -> tuple[SirenSettings, ...]:
-            self._layout = layout
+        def plans(variant: Variant) -> tuple[SirenSettings, ...]:
+            self._variant = variant
             return self._plans(bits)
 
-        def attempt(layout: Layout) -> Trial:
-            self._layout = layout
+        def attempt(variant: Variant) -> Trial:
+            self._variant = variant
             own = part_of(self._report, next(count) * share, share)
             return trial_of(self._train(budget_bytes, trial, report=own), trial)
 
-        self._layout, best = best_layout(plans, attempt)
+        self._variant, best = best_variant(plans, attempt)
         return best, self._spend(next(count) * share, training)
 
     def _qualities(
@@ -282,6 +282,8 @@ class VolumeEncoder:
             return replace(training, optimiser="adam", adam_rate=3e-4)
         if isinstance(choice, SciSettings) and choice.as_published:
             return replace(training, optimiser="adamax", adam_rate=1e-3)
+        if self._variant is not None:
+            return replace(training, muon_rate=self._variant.rate * training.muon_rate)
         return training
 
     def _voxels(self) -> NDArray[np.bool_] | None:
@@ -328,9 +330,9 @@ class VolumeEncoder:
         """Size and blocks of each network, of ``bits`` in all."""
         groups = self._groups()
         shares = self._shares / self._shares.sum() if self._separate else [1.0]
-        layout = self._layout or USUAL_LAYOUT
+        variant = self._variant or USUAL_VARIANT
         return tuple(
-            plan_model(self._grid.dimensions, len(group), bits * share, self._knot_spacing, layout)
+            plan_model(self._grid.dimensions, len(group), bits * share, self._knot_spacing, variant)
             for group, share in zip(groups, shares, strict=True)
         )
 

@@ -1,4 +1,4 @@
-"""How the bits of a network are spread: trials of its blocks, and of how fine its weights are."""
+"""What short trainings choose: blocks, the optimiser's steps, and how fine weights are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from inrvis.encoder.plan import Layout
+from inrvis.encoder.plan import Variant
 from inrvis.encoder.settings import SirenSettings
 from inrvis.encoder.training import Trial
 from inrvis.errors import UsageError
@@ -15,7 +15,9 @@ from inrvis.errors import UsageError
 DENSITIES = (1.0, 0.35, 0.6, 1.4, 2.0)
 # Short trainings rank as long ones do, but for a head start of small blocks: for twice as many.
 _HEAD_START_DB = 0.5
-# Fewer weights of more bits each, relative to the usual ones.
+# Smaller steps, on which small networks of smooth fields depend.
+_GENTLE = 0.3
+# Fewer weights of more bits each.
 _FINER, _FINEST = 1.3, 1.6
 # Smooth fields gain with every bit of a weight, and the more, the longer the training. Where the
 # first of these gains so much in a trial, the second is better in the end, though it may seem so
@@ -23,34 +25,38 @@ _FINER, _FINEST = 1.3, 1.6
 _CLEARLY_DB, _HARDLY_DB = 0.5, 1.0
 
 
-def best_layout(
-    plans: Callable[[Layout], tuple[SirenSettings, ...]],
-    attempt: Callable[[Layout], Trial],
-) -> tuple[Layout, Trial]:
-    """Layout of the best of some short trainings, and what that reached.
+def best_variant(
+    plans: Callable[[Variant], tuple[SirenSettings, ...]],
+    attempt: Callable[[Variant], Trial],
+) -> tuple[Variant, Trial]:
+    """Variant that some short trainings speak for, and what it reached.
 
     Parameters
     ----------
     plans : callable
-        Networks of a layout. Layouts of the same networks are tried once.
+        Networks of a variant. Blocks that give the same networks are tried once.
     attempt : callable
-        Trains networks of a layout for a short time.
+        Trains networks of a variant for a short time.
 
     Raises
     ------
     UsageError
         If no network is small enough.
     """
-    tried: dict[tuple[SirenSettings, ...], tuple[float, Layout, Trial]] = {}
+    tried: dict[tuple[SirenSettings, ...], tuple[float, Variant, Trial]] = {}
     for density in DENSITIES:
-        layout = Layout(density)
-        own = plans(layout)
+        variant = Variant(density)
+        own = plans(variant)
         if own not in tried:
-            trial = attempt(layout)
+            trial = attempt(variant)
             blocks = sum(math.prod(plan.blocks) for plan in own)
             merit = trial.psnr_db - _HEAD_START_DB * math.log2(blocks)
-            tried[own] = merit, layout, trial
+            tried[own] = merit, variant, trial
     _, best, trial = max(tried.values(), key=lambda entry: entry[0])
+    gentle = replace(best, rate=_GENTLE)
+    found = attempt(gentle)
+    if found.psnr_db > trial.psnr_db:
+        best, trial = gentle, found
     for fineness, least_gain_db, enough_db in (
         (_FINER, 0.0, _CLEARLY_DB),
         (_FINEST, -_HARDLY_DB, math.inf),
