@@ -196,11 +196,11 @@ class NetworkSearch:
                 yield complete(fitted)
             enough = seconds * _LONG_STEPS / trained.steps
             part = training.seconds / min(_MOST_PARTS, max(1, int(training.seconds / enough)))
-            gain = gain_db(part / seconds, trained.steps)
+            whole, gain = (gain_db(t / seconds, trained.steps) for t in (training.seconds, part))
             sizes.learn(budget, trial_of(trained, brief).psnr_db + gain)
-            before, told = budget, sizes.size_for(psnr_db)
-            if told > most * _MOST_HOPE:
+            if sizes.size_for(psnr_db - (whole - gain)) > most * _MOST_HOPE:
                 return
+            before, told = budget, sizes.size_for(psnr_db)
             budget, seconds = min(told, most), min(seconds, enough)
             if before / _NEAR_SIZES <= budget <= before * _NEAR_SIZES:
                 break

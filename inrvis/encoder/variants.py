@@ -23,6 +23,7 @@ _FINER, _FINEST = 1.3, 1.6
 # first of these gains so much in a trial, the second is better in the end, though it may seem so
 # much worse (docs/benchmarks.md).
 _CLEARLY_DB, _HARDLY_DB = 0.5, 1.0
+_FEW_PLANS = 2
 
 
 def best_variant(
@@ -53,10 +54,22 @@ def best_variant(
             merit = trial.psnr_db - _HEAD_START_DB * math.log2(blocks)
             tried[own] = merit, variant, trial
     _, best, trial = max(tried.values(), key=lambda entry: entry[0])
-    gentle = replace(best, rate=_GENTLE)
-    found = attempt(gentle)
-    if found.psnr_db > trial.psnr_db:
-        best, trial = gentle, found
+    usual = best, trial
+    gentle = replace(best, rate=_GENTLE), attempt(replace(best, rate=_GENTLE))
+    # Where one block is all that there is, there is time for finer weights with either rate.
+    both = len(tried) <= _FEW_PLANS
+    chosen = (usual, gentle) if both else (max(usual, gentle, key=_reached),)
+    return max((_refined(*pair, attempt) for pair in chosen), key=_reached)
+
+
+def _reached(pair: tuple[Variant, Trial]) -> float:
+    return pair[1].psnr_db
+
+
+def _refined(
+    best: Variant, trial: Trial, attempt: Callable[[Variant], Trial]
+) -> tuple[Variant, Trial]:
+    """Variant with weights as fine as they should be, and what it reached."""
     for fineness, least_gain_db, enough_db in (
         (_FINER, 0.0, _CLEARLY_DB),
         (_FINEST, -_HARDLY_DB, math.inf),

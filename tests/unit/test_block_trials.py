@@ -63,29 +63,28 @@ def test_the_blocks_of_the_best_trial_are_taken(
     assert len(tried) == trials
 
 
+FINE = [
+    ({1.3: 29.0}, 1.0, 1),
+    ({1.3: 30.4}, 1.3, 1),
+    ({1.3: 32.0, 1.6: 33.0}, 1.6, 2),
+    ({1.3: 32.0, 1.6: 31.5}, 1.6, 2),
+    ({1.3: 32.0, 1.6: 30.5}, 1.3, 2),
+    ({1.3: 32.0}, 1.3, 2),
+    ({}, 1.0, 1),
+]
+
+
 @pytest.mark.parametrize("gentle_db", [29.0, 30.2])
-@pytest.mark.parametrize(
-    ("reached", "fineness", "trials"),
-    [
-        ({1.3: 29.0}, 1.0, 1),
-        ({1.3: 30.4}, 1.3, 1),
-        ({1.3: 32.0, 1.6: 33.0}, 1.6, 2),
-        ({1.3: 32.0, 1.6: 31.5}, 1.6, 2),
-        ({1.3: 32.0, 1.6: 30.5}, 1.3, 2),
-        ({1.3: 32.0}, 1.3, 2),
-        ({}, 1.0, 1),
-    ],
-)
+@pytest.mark.parametrize(("reached", "fineness", "trials"), FINE)
 def test_weights_are_as_fine_as_trials_tell(
     reached: dict[float, float], fineness: float, trials: int, gentle_db: float
 ) -> None:
     tried: list[Variant] = []
 
     def attempt(variant: Variant) -> Trial:
-        if variant.rate < 1 and variant.fineness == 1:
-            return Trial(gentle_db, 1.0)
         if variant.fineness == 1:
-            return Trial(30.0 if variant.density == 0.6 else 25.0, 1.0)
+            usual_db = 30.0 if variant.density == 0.6 else 25.0
+            return Trial(gentle_db if variant.rate < 1 else usual_db, 1.0)
         assert (variant.rate < 1) == (gentle_db > 30)
         tried.append(variant)
         if variant.fineness not in reached:
@@ -101,6 +100,23 @@ def test_weights_are_as_fine_as_trials_tell(
     assert trial.psnr_db == reached.get(fineness, max(gentle_db, 30.0))
     assert {variant.density for variant in tried} == {0.6}
     assert len(tried) == trials
+
+
+@pytest.mark.parametrize(("usual_db", "gentle_db"), [(35.0, 34.0), (35.0, 36.0), (29.0, 29.5)])
+def test_small_networks_try_finer_weights_at_either_rate(usual_db: float, gentle_db: float) -> None:
+    def attempt(variant: Variant) -> Trial:
+        gentle = variant.rate < 1
+        if variant.fineness == 1:
+            return Trial(30.0 if gentle else 29.8, 1.0)
+        return Trial(gentle_db if gentle else usual_db, 1.0)
+
+    def plans(variant: Variant) -> tuple[SirenSettings, ...]:
+        return (plan_model((64, 64, 64), 1, 2e4, variant=variant),)
+
+    variant, trial = best_variant(plans, attempt)
+    assert trial.psnr_db == max(usual_db, gentle_db, 30.0)
+    assert (variant.rate < 1) == (trial.psnr_db != usual_db)
+    assert (variant.fineness > 1) == (trial.psnr_db > 30)
 
 
 def test_finer_weights_are_fewer() -> None:
