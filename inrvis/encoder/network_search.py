@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -45,6 +45,15 @@ _FIRST_SHARE = 0.25
 _WARM_SHARES = (0.05, 0.1, 0.2, 0.4)
 # A start's volume took about what the next one will; a little more room may be rounded away.
 _WARM_ROOM = 1.1
+
+
+@dataclass(frozen=True)
+class _Goal:
+    """A quality, the most bytes it may take, and what completes networks that have not enough."""
+
+    psnr_db: float
+    most: float
+    complete: Callable[[NetworkParts], Encoded]
 
 
 class NetworkSearch:
@@ -168,22 +177,26 @@ class NetworkSearch:
         try:
             trial, training = self._try(most, self._training)
             if is_hopeful(psnr_db, trial, training):
-                first = _told_by(trial, training, most).size_for(psnr_db)
-                yield from self._near(psnr_db, min(first, most), most, training, complete)
+                goal = _Goal(psnr_db, most, complete)
+                first = min(_told_by(trial, training, most).size_for(psnr_db), most)
+                sizes = Sizes()
+                found = yield from self._sized(goal, sizes, first, training)
+                if found is not None:
+                    yield from self._aimed(goal, sizes, *found)
         except UsageError:
             # Too small for a network at all.
             return
 
-    def _near(
-        self,
-        psnr_db: float,
-        budget: float,
-        most: float,
-        training: TrainingSettings,
-        complete: Callable[[NetworkParts], Encoded],
-    ) -> Iterator[Encoded]:
-        """Files with networks of sizes ever nearer to that of ``psnr_db``, ``budget`` the first."""
-        sizes, seconds, part = Sizes(), _sizing_seconds(training), training.seconds
+    def _sized(
+        self, goal: _Goal, sizes: Sizes, budget: float, training: TrainingSettings
+    ) -> Generator[Encoded, None, tuple[float, TrainingSettings, int] | None]:
+        """Files of short trainings, that at ``budget`` bytes the first.
+
+        Returns the size that they tell, what is left of the training, and in how many parts it is
+        best spent; None if there is no hope.
+        """
+        psnr_db, most = goal.psnr_db, goal.most
+        seconds, part = _sizing_seconds(training), training.seconds
         for _ in range(_MOST_SIZINGS):
             training = replace(training, seconds=training.seconds - seconds)
             brief = replace(training, seconds=seconds)
@@ -193,22 +206,28 @@ class NetworkSearch:
             yield alone
             # What misses little is a candidate, too: a longer training of a smaller one may fail.
             if psnr_db - _NEARLY_DB <= worst(alone) < psnr_db:
-                yield complete(fitted)
+                yield goal.complete(fitted)
             enough = seconds * _LONG_STEPS / trained.steps
             part = training.seconds / min(_MOST_PARTS, max(1, int(training.seconds / enough)))
             whole, gain = (gain_db(t / seconds, trained.steps) for t in (training.seconds, part))
             sizes.learn(budget, trial_of(trained, brief).psnr_db + gain)
             if sizes.size_for(psnr_db - (whole - gain)) > most * _MOST_HOPE:
-                return
-            before, told = budget, sizes.size_for(psnr_db)
-            budget, seconds = min(told, most), min(seconds, enough)
+                return None
+            before, budget = budget, min(sizes.size_for(psnr_db), most)
+            seconds = min(seconds, enough)
             if before / _NEAR_SIZES <= budget <= before * _NEAR_SIZES:
                 break
         # At the largest size, only more steps can bring more.
-        parts = 1 if budget >= most else round(training.seconds / part)
-        part = training.seconds / parts
+        return budget, training, 1 if budget >= most else round(training.seconds / part)
+
+    def _aimed(
+        self, goal: _Goal, sizes: Sizes, budget: float, training: TrainingSettings, parts: int
+    ) -> Iterator[Encoded]:
+        """Files of trainings of sizes ever nearer to that of the quality, ``budget`` the first."""
+        psnr_db, part = goal.psnr_db, replace(training, seconds=training.seconds / parts)
+        much_db = _MUCH_DB if parts == 1 else _MUCH_OF_SHORT_DB
         for number in range(max(2, parts)):
-            left = self._remaining(replace(training, seconds=part), first=number == 0)
+            left = self._remaining(part, first=number == 0)
             if left is None:
                 return
             # Coarser weights for what is above the aim are no good where rounding is the error; the
@@ -219,16 +238,16 @@ class NetworkSearch:
             if encoded is None:
                 reached = trial_of(trained, left).psnr_db
                 if parts == 1 or reached > psnr_db - _NEARLY_DB:
-                    yield complete(self._encoder.parts(trained, trained.quantiser))
+                    yield goal.complete(self._encoder.parts(trained, trained.quantiser))
                 if parts == 1:
                     return
                 sizes.learn(budget, reached)
             else:
                 yield encoded
-                if not _is_much(encoded, psnr_db, _MUCH_DB if parts == 1 else _MUCH_OF_SHORT_DB):
+                if not _is_much(encoded, psnr_db, much_db):
                     return
                 sizes.learn(len(encoded.data), worst(encoded))
-            budget = min(sizes.size_for(psnr_db), most)
+            budget = min(sizes.size_for(psnr_db), goal.most)
 
     def _try_from(self, size: float, most: float) -> tuple[float, Trial, TrainingSettings]:
         """As `_try`, at the first size from ``size`` to ``most`` that there is a network for."""
