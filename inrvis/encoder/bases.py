@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 
 from inrvis.encoder.assembly import LayerParts, NetworkParts
 from inrvis.encoder.settings import TrainingSettings
+from inrvis.encoder.sizes import SMALLEST_BYTES
 from inrvis.errors import UsageError
 
 Based = tuple[NetworkParts, LayerParts]
 
-# Networks are tried that take so much of what layers alone do. On smooth fields few bytes of a
-# network save most of the residual; on others none is worth its bytes.
-_SHARES = (0.12, 0.35, 0.04)
-_SMALLEST_BYTES = 720
+# The first network takes so much of what layers alone do, the next ones so many times less or more,
+# up to that share. On smooth fields few bytes of a network save most of the residual, down to all
+# of it; on others none is worth its bytes.
+_FIRST_SHARE, _TIMES, _MOST_SHARE = 0.12, 3, 0.6
 # The first of these is enough for any named network.
 _LARGER_BYTES = (2000, 6000, 20000)
 # Time of each trial, and how much larger than layers alone a first one may leave the file: a
@@ -60,14 +61,11 @@ def bases(
     UsageError
         If there has to be a network, and none is small enough.
     """
-    budgets = [int(share * alone) for share in _SHARES]
-    budgets = [budget for budget in budgets if budget >= _SMALLEST_BYTES]
-    if not budgets and (named or alone > _SMALLEST_BYTES):
-        budgets = [_SMALLEST_BYTES]
-    if not budgets:
+    if not named and alone <= SMALLEST_BYTES:
         return
+    first = max(int(_FIRST_SHARE * alone), SMALLEST_BYTES)
     try:
-        spent = training.seconds - prepare(budgets[0], training).seconds
+        spent = training.seconds - prepare(first, training).seconds
     except UsageError:
         spent = 0.0
     trial = replace(training, seconds=_TRIAL_SHARE * training.seconds)
@@ -85,19 +83,19 @@ def bases(
         sizes[budget] = size_of(found)
         yield found
 
-    for budget in budgets:
-        if sizes and spent > _TRIALS_SHARE * training.seconds:
-            break
-        with suppress(UsageError):
+    budget: int | None = first
+    with suppress(UsageError):
+        while budget is not None and (not sizes or spent <= _TRIALS_SHARE * training.seconds):
             yield from attempt(budget)
-        if not named and sizes and min(sizes.values()) > _MOST_TIMES * alone:
-            return
+            if not named and min(sizes.values()) > _MOST_TIMES * alone:
+                return
+            budget = _next(sizes, alone)
     # The first size that a network has, however large, where one is asked for.
-    for budget in _LARGER_BYTES if named else ():
+    for larger in _LARGER_BYTES if named else ():
         if sizes:
             break
-        with suppress(UsageError) if budget < _LARGER_BYTES[-1] else nullcontext():
-            yield from attempt(budget)
+        with suppress(UsageError) if larger < _LARGER_BYTES[-1] else nullcontext():
+            yield from attempt(larger)
     if not sizes:
         return
     best = min(sizes, key=sizes.__getitem__)
@@ -105,3 +103,20 @@ def bases(
     left = training.seconds - spent - (max(overhead, 0.0) if training.clocked else 0.0)
     if left >= trial.seconds:
         yield make(best, replace(training, seconds=left))
+
+
+def _next(sizes: Mapping[int, int], alone: int) -> int | None:
+    """Bytes of the next network to try, by the files that those so far, in order, make."""
+    tried = list(sizes)
+    first, last = tried[0], tried[-1]
+    if len(sizes) == 1:
+        # What takes most of the file is to become smaller.
+        more = sizes[first] > 2 * first
+    elif sizes[last] == min(sizes.values()):
+        more = last > first
+    elif len(sizes) == 2:
+        more, last = last < first, first
+    else:
+        return None
+    budget = max(int(last * _TIMES if more else last / _TIMES), SMALLEST_BYTES)
+    return None if budget in sizes or budget > _MOST_SHARE * alone else budget

@@ -49,11 +49,16 @@ def refuse(*_: Any) -> int:
 
 
 def test_the_best_of_several_sizes_gets_the_rest_of_the_time() -> None:
-    calls, found = run(100_000, lambda budget, _: budget + abs(budget - 12_000) + 20_000)
-    assert [budget for budget, _ in calls] == [12_000, 35_000, 4_000, 12_000]
+    calls, found = run(100_000, lambda budget, _: budget + 2 * abs(budget - 12_000) + 20_000)
+    assert [budget for budget, _ in calls] == [12_000, 36_000, 4_000, 12_000]
     assert sum(seconds for _, seconds in calls) == pytest.approx(TIME.seconds - PREPARING)
     assert calls[-1][1] > 50
     assert len(found) == 4
+
+
+def test_a_network_that_leaves_little_is_made_smaller() -> None:
+    calls, _ = run(100_000, lambda budget, _: budget + 500)
+    assert [budget for budget, _ in calls] == [12_000, 4_000, 1_333, 720, 720]
 
 
 def test_what_cannot_help_ends_early() -> None:
