@@ -13,11 +13,10 @@ from inrvis.container.header import RAW_TABLE, TensorHeader
 from inrvis.encoder.assembly import NetworkParts
 from inrvis.encoder.models.base import Model, plain
 from inrvis.encoder.quantise import Quantiser, best_table, scale_for_bits
+from inrvis.encoder.sizes import OVERHEAD_BYTES
 from inrvis.encoder.start import Start
 from inrvis.errors import UsageError
 
-# What graphs, header and HDF5 take beside the coded weights, for the first plan.
-OVERHEAD_BYTES = 500
 # Voxels of a sample on which weights that are rounded in different ways are compared.
 TRIAL_VOXELS = 1 << 17
 # Rounds of aiming at a size, and the share of it that is near enough.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from inrvis.encoder.rounding import OVERHEAD_BYTES
 from inrvis.encoder.settings import TrainingSettings
-from inrvis.encoder.training import Trial
 
+if TYPE_CHECKING:
+    from inrvis.encoder.training import Trial
+
+# What graphs, header and HDF5 take beside the coded weights.
+OVERHEAD_BYTES = 500
 # No network takes less.
 SMALLEST_BYTES = 720
 # What twice the bytes of the weights bring, about; and between what that lies on fields from noisy

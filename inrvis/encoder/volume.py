@@ -23,7 +23,6 @@ from inrvis.encoder.models.siren import BlockSiren, evaluation_cost
 from inrvis.encoder.plan import BITS_PER_WEIGHT, USUAL_VARIANT, Variant, plan_model
 from inrvis.encoder.quantise import Quantiser, coded_bits
 from inrvis.encoder.rounding import (
-    OVERHEAD_BYTES,
     TRIAL_VOXELS,
     Trained,
     fit,
@@ -37,6 +36,7 @@ from inrvis.encoder.settings import (
     SirenSettings,
     TrainingSettings,
 )
+from inrvis.encoder.sizes import OVERHEAD_BYTES
 from inrvis.encoder.start import Start
 from inrvis.encoder.training import (
     Report,

@@ -13,8 +13,9 @@ from inrvis.encoder.assembly import Assembly
 from inrvis.encoder.models.siren import parameter_count
 from inrvis.encoder.normalise import normalise
 from inrvis.encoder.plan import Variant, plan_model
-from inrvis.encoder.rounding import OVERHEAD_BYTES, rounded_loss
+from inrvis.encoder.rounding import rounded_loss
 from inrvis.encoder.settings import SirenSettings, TrainingSettings
+from inrvis.encoder.sizes import OVERHEAD_BYTES
 from inrvis.encoder.training import Trial
 from inrvis.encoder.variants import DENSITIES, best_variant
 from inrvis.encoder.volume import VolumeEncoder

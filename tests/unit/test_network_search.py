@@ -13,9 +13,8 @@ from inrvis.encoder import network_search
 from inrvis.encoder.assembly import Assembly, Encoded, NetworkParts, worst
 from inrvis.encoder.network_search import NetworkSearch
 from inrvis.encoder.normalise import normalise
-from inrvis.encoder.rounding import OVERHEAD_BYTES
 from inrvis.encoder.settings import TrainingSettings
-from inrvis.encoder.sizes import DB_PER_DOUBLING, SMALLEST_BYTES, Sizes, gain_db
+from inrvis.encoder.sizes import DB_PER_DOUBLING, OVERHEAD_BYTES, SMALLEST_BYTES, Sizes, gain_db
 from inrvis.encoder.volume import VolumeEncoder
 from inrvis.errors import UsageError
 from inrvis.sources import from_array
