@@ -196,7 +196,7 @@ class NetworkSearch:
         best spent; None if there is no hope.
         """
         psnr_db, most = goal.psnr_db, goal.most
-        seconds, part = _sizing_seconds(training), training.seconds
+        seconds, parts = _sizing_seconds(training), 1
         for _ in range(_MOST_SIZINGS):
             training = replace(training, seconds=training.seconds - seconds)
             brief = replace(training, seconds=seconds)
@@ -208,8 +208,9 @@ class NetworkSearch:
             if psnr_db - _NEARLY_DB <= worst(alone) < psnr_db:
                 yield goal.complete(fitted)
             enough = seconds * _LONG_STEPS / trained.steps
-            part = training.seconds / min(_MOST_PARTS, max(1, int(training.seconds / enough)))
-            whole, gain = (gain_db(t / seconds, trained.steps) for t in (training.seconds, part))
+            parts = min(_MOST_PARTS, max(1, int(training.seconds / enough)))
+            times = training.seconds / seconds
+            whole, gain = gain_db(times, trained.steps), gain_db(times / parts, trained.steps)
             sizes.learn(budget, trial_of(trained, brief).psnr_db + gain)
             if sizes.size_for(psnr_db - (whole - gain)) > most * _MOST_HOPE:
                 return None
@@ -218,7 +219,7 @@ class NetworkSearch:
             if before / _NEAR_SIZES <= budget <= before * _NEAR_SIZES:
                 break
         # At the largest size, only more steps can bring more.
-        return budget, training, 1 if budget >= most else round(training.seconds / part)
+        return budget, training, 1 if budget >= most else parts
 
     def _aimed(
         self, goal: _Goal, sizes: Sizes, budget: float, training: TrainingSettings, parts: int

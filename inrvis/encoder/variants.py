@@ -54,8 +54,8 @@ def best_variant(
             merit = trial.psnr_db - _HEAD_START_DB * math.log2(blocks)
             tried[own] = merit, variant, trial
     _, best, trial = max(tried.values(), key=lambda entry: entry[0])
-    usual = best, trial
-    gentle = replace(best, rate=_GENTLE), attempt(replace(best, rate=_GENTLE))
+    slower = replace(best, rate=_GENTLE)
+    usual, gentle = (best, trial), (slower, attempt(slower))
     # Where one block is all that there is, there is time for finer weights with either rate.
     both = len(tried) <= _FEW_PLANS
     chosen = (usual, gentle) if both else (max(usual, gentle, key=_reached),)
