@@ -115,6 +115,11 @@ class Assembly:
             encode_mask(mask[chunks.slices(chunk)]) for mask in normalised.masks for chunk in chunks
         )
 
+    @property
+    def fixed_bytes(self) -> int:
+        """Bytes that a file takes for masks, and beyond its volume, whatever gives its values."""
+        return sum(map(len, self._masks)) + self._extra
+
     def pack(
         self,
         networks: NetworkParts,

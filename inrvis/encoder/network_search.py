@@ -80,6 +80,8 @@ class NetworkSearch:
     ) -> None:
         self._assembly, self._encoder = assembly, encoder
         self._training, self._began = training, began
+        self._fixed = assembly.fixed_bytes
+        self._smallest = SMALLEST_BYTES + self._fixed
 
     def of_size(self, budget: int) -> Encoded:
         """Best file of at most ``budget`` bytes.
@@ -121,9 +123,9 @@ class NetworkSearch:
         for warm in self._warm(psnr_db):
             yield warm
             return
-        tried, trial, training = self._try_from(max(SMALLEST_BYTES, _FIRST_SHARE * most), most)
-        size = _told_by(trial, training, tried).size_for(psnr_db)
-        sizes, found, fitted = Sizes(), False, None
+        tried, trial, training = self._try_from(self._part(_FIRST_SHARE, most), most)
+        size = self._told_by(trial, training, tried).size_for(psnr_db)
+        sizes, found, fitted = Sizes(self._fixed), False, None
         for _ in range(_MOST_ATTEMPTS):
             left = self._remaining(training, first=fitted is None and not found)
             if left is None:
@@ -144,7 +146,7 @@ class NetworkSearch:
             if encoded is not None:
                 yield encoded
                 sizes.learn(len(encoded.data), worst(encoded))
-                if found or not _is_much(encoded, psnr_db):
+                if found or not self._is_much(encoded, psnr_db):
                     return
                 found, size = True, sizes.size_for(psnr_db)
                 continue
@@ -167,19 +169,19 @@ class NetworkSearch:
 
         What ``complete`` makes of a network that has not enough is one, too.
         """
-        most = _CHALLENGE_SHARE * size
+        most = self._part(_CHALLENGE_SHARE, size)
         for warm in self._warm(psnr_db, most):
             if len(warm.data) < size:
                 yield warm
                 return
-        if most < SMALLEST_BYTES:
+        if most >= size:
             return
         try:
             trial, training = self._try(most, self._training)
             if is_hopeful(psnr_db, trial, training):
                 goal = _Goal(psnr_db, most, complete)
-                first = min(_told_by(trial, training, most).size_for(psnr_db), most)
-                sizes = Sizes()
+                first = min(self._told_by(trial, training, most).size_for(psnr_db), most)
+                sizes = Sizes(self._fixed)
                 found = yield from self._sized(goal, sizes, first, training)
                 if found is not None:
                     yield from self._aimed(goal, sizes, *found)
@@ -200,7 +202,9 @@ class NetworkSearch:
         for _ in range(_MOST_SIZINGS):
             training = replace(training, seconds=training.seconds - seconds)
             brief = replace(training, seconds=seconds)
-            budget, trained = _first(budget, most, partial(self._encoder.train, training=brief))
+            budget, trained = self._first(
+                budget, most, partial(self._encoder.train, training=brief)
+            )
             fitted = self._encoder.parts(trained, trained.quantiser)
             alone = self._assembly.finish(fitted)
             yield alone
@@ -245,14 +249,34 @@ class NetworkSearch:
                 sizes.learn(budget, reached)
             else:
                 yield encoded
-                if not _is_much(encoded, psnr_db, much_db):
+                if not self._is_much(encoded, psnr_db, much_db):
                     return
                 sizes.learn(len(encoded.data), worst(encoded))
             budget = min(sizes.size_for(psnr_db), goal.most)
 
+    def _is_much(self, encoded: Encoded, psnr_db: float, much_db: float = _MUCH_DB) -> bool:
+        """Whether a smaller network may do."""
+        return worst(encoded) - psnr_db >= much_db and len(encoded.data) > self._smallest
+
+    def _first(self, size: float, most: float, work: Callable[[float], T]) -> tuple[float, T]:
+        """First size from ``size`` to ``most`` that there is a network for, and the work on it.
+
+        Raises
+        ------
+        UsageError
+            If there is none.
+        """
+        while True:
+            try:
+                return size, work(size)
+            except UsageError:
+                if size >= most:
+                    raise
+                size = min(self._fixed + 1.5 * (size - self._fixed), most)
+
     def _try_from(self, size: float, most: float) -> tuple[float, Trial, TrainingSettings]:
         """As `_try`, at the first size from ``size`` to ``most`` that there is a network for."""
-        size, (trial, left) = _first(size, most, lambda own: self._try(own, self._training))
+        size, (trial, left) = self._first(size, most, lambda own: self._try(own, self._training))
         return size, trial, left
 
     def _try(self, budget: float, training: TrainingSettings) -> tuple[Trial, TrainingSettings]:
@@ -264,6 +288,16 @@ class NetworkSearch:
         trained = self._encoder.train(budget, brief)
         left = replace(left, seconds=left.seconds * (1 - _TRIAL_SHARE))
         return trial_of(trained, brief), left
+
+    def _part(self, share: float, size: float) -> float:
+        """So much of ``size`` bytes, of what they leave for a network; enough for the smallest."""
+        return max(self._smallest, self._fixed + share * (size - self._fixed))
+
+    def _told_by(self, trial: Trial, training: TrainingSettings, size: float) -> Sizes:
+        """What a short training at ``size`` bytes tells of those of ``training``."""
+        sizes = Sizes(self._fixed)
+        sizes.learn(size, trial.psnr_db + gain_db(training.seconds / trial.seconds))
+        return sizes
 
     def _warm(self, psnr_db: float, most: float = math.inf) -> Iterator[Encoded]:
         """Files of at most ``most`` bytes that go on from a start, until one has ``psnr_db``."""
@@ -321,36 +355,7 @@ class NetworkSearch:
         return best
 
 
-def _first(size: float, most: float, work: Callable[[float], T]) -> tuple[float, T]:
-    """First size from ``size`` to ``most`` that there is a network for, and the work on it.
-
-    Raises
-    ------
-    UsageError
-        If there is none.
-    """
-    while True:
-        try:
-            return size, work(size)
-        except UsageError:
-            if size >= most:
-                raise
-            size = min(1.5 * size, most)
-
-
-def _told_by(trial: Trial, training: TrainingSettings, size: float) -> Sizes:
-    """What a short training at ``size`` bytes tells of those of ``training``."""
-    sizes = Sizes()
-    sizes.learn(size, trial.psnr_db + gain_db(training.seconds / trial.seconds))
-    return sizes
-
-
 def _sizing_seconds(training: TrainingSettings) -> float:
     """Seconds of ``training`` that tell at what size a network will have a quality."""
     most = max(_SIZING_SECONDS, _LATER_SIZING_SHARE * training.seconds)
     return min(_SIZING_SHARE * training.seconds, most)
-
-
-def _is_much(encoded: Encoded, psnr_db: float, much_db: float = _MUCH_DB) -> bool:
-    """Whether a smaller network may do."""
-    return worst(encoded) - psnr_db >= much_db and len(encoded.data) > SMALLEST_BYTES

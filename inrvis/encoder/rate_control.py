@@ -218,7 +218,8 @@ class _Search:
         layers = self._layers_of(psnr_db, _NO_NETWORKS)
         size, complete = len(layers.data), partial(self._layers_of, psnr_db)
         if self.strategy == "network":
-            most = min(self._original, max(_MOST_TIMES * size, _MOST_AT_LEAST))
+            most = max(_MOST_TIMES * size, _MOST_AT_LEAST + self.assembly.fixed_bytes)
+            most = min(self._original, most)
             best = _best([*self.networks.of_quality(psnr_db, most, complete)], psnr_db)
             return best, worst(best) >= psnr_db
         candidates = [layers]
@@ -350,16 +351,29 @@ class _Search:
 
     def _with_base(self, bounds: Sequence[float], size: int) -> Iterator[Based]:
         """Networks with layers that keep ``bounds``, where ``size`` bytes do without."""
+        # Masks take what they take: shares are of the rest.
+        fixed = self.assembly.fixed_bytes
 
         def prepare(budget: int, training: TrainingSettings) -> TrainingSettings:
-            return self.encoder.prepare(budget, training)[1]
+            return self.encoder.prepare(budget + fixed, training)[1]
 
         def make(budget: int, training: TrainingSettings) -> Based:
-            networks = self.encoder.fit(self.encoder.train(budget, training), budget)
+            trained = self.encoder.train(budget + fixed, training)
+            networks = self.encoder.fit(trained, budget + fixed)
             return networks, self.coder.bounded(bounds, self.assembly.base(networks))
 
-        named = self.strategy == "network"
-        return bases(size, self.training, prepare, make, self._size, began=self.began, named=named)
+        def size_of(found: Based) -> int:
+            return self._size(found) - fixed
+
+        return bases(
+            size - fixed,
+            self.training,
+            prepare,
+            make,
+            size_of,
+            began=self.began,
+            named=self.strategy == "network",
+        )
 
 
 def _best(candidates: Sequence[Encoded], psnr_db: float) -> Encoded:

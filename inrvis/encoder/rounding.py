@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from inrvis.container.header import RAW_TABLE, TensorHeader
 from inrvis.encoder.assembly import NetworkParts
 from inrvis.encoder.models.base import Model, plain
-from inrvis.encoder.quantise import Quantiser, best_table, scale_for_bits
-from inrvis.encoder.sizes import OVERHEAD_BYTES
+from inrvis.encoder.quantise import Quantiser, best_table, coded_bits, scale_for_bits
 from inrvis.encoder.start import Start
 from inrvis.errors import UsageError
 
@@ -89,7 +88,7 @@ def fit(
             )
         return parts(trained, None)
     quantiser, tensors = trained.quantiser, trained.model.tensors()
-    coded, first = 8.0 * (size - OVERHEAD_BYTES), size
+    coded, first = coded_bits(quantiser, tensors), size
     best: Quantiser | None = None
     for _ in range(_ROUNDS):
         coded += 8.0 * (budget_bytes - size)

@@ -29,15 +29,23 @@ _SURE_DB_PER_TIME, _ENOUGH_STEPS, _MOST_DB_PER_TIME = 1.0, 900, 2.7
 
 
 class Sizes:
-    """Bytes of a file over its quality, from the last two that it was told of."""
+    """Bytes of a file over its quality, from the last two that it was told of.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    fixed_bytes : int
+        Bytes that a file takes whatever its network is, beside the usual ones.
+    """
+
+    def __init__(self, fixed_bytes: int = 0) -> None:
+        self._overhead = OVERHEAD_BYTES + fixed_bytes
+        self._smallest = SMALLEST_BYTES + fixed_bytes
         self._octaves, self._psnr_db = 0.0, -math.inf
         self._db_per_doubling = DB_PER_DOUBLING
 
     def learn(self, size: float, psnr_db: float) -> None:
         """Take in that a file of ``size`` bytes has ``psnr_db``."""
-        octaves = math.log2(max(size - OVERHEAD_BYTES, 1.0))
+        octaves = math.log2(max(size - self._overhead, 1.0))
         apart = octaves - self._octaves
         if math.isfinite(self._psnr_db) and abs(apart) >= _NEAR_OCTAVES:
             slope = (psnr_db - self._psnr_db) / apart
@@ -48,7 +56,7 @@ class Sizes:
         """Bytes of a file that should have ``psnr_db``."""
         octaves = (psnr_db - self._psnr_db) / self._db_per_doubling
         octaves = min(max(octaves, -_FARTHEST_OCTAVES), _FARTHEST_OCTAVES)
-        return max(SMALLEST_BYTES, OVERHEAD_BYTES + 2 ** (self._octaves + octaves))
+        return max(self._smallest, self._overhead + 2 ** (self._octaves + octaves))
 
 
 def gain_db(times: float, steps: int = _ENOUGH_STEPS) -> float:

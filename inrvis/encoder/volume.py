@@ -255,7 +255,7 @@ class VolumeEncoder:
     def _weight_bits(self, budget_bytes: float) -> float:
         """Bits that a file leaves for its weights, as first planned."""
         boxes = _BOXES_BYTES if isinstance(self._choice, SciSettings) else 0
-        return 8 * (budget_bytes - OVERHEAD_BYTES - boxes)
+        return 8 * (budget_bytes - OVERHEAD_BYTES - boxes - self._assembly.fixed_bytes)
 
     def _room(self, model: Model, budget_bytes: float) -> float:
         """Bits for the weights of ``model`` in a file of ``budget_bytes``."""

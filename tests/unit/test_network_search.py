@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from inrvis.encoder import network_search
 from inrvis.encoder.assembly import Assembly, Encoded, NetworkParts, worst
 from inrvis.encoder.network_search import NetworkSearch
 from inrvis.encoder.normalise import normalise
+from inrvis.encoder.rounding import Trained
 from inrvis.encoder.settings import TrainingSettings
 from inrvis.encoder.sizes import DB_PER_DOUBLING, OVERHEAD_BYTES, SMALLEST_BYTES, Sizes, gain_db
 from inrvis.encoder.volume import VolumeEncoder
@@ -29,6 +31,10 @@ def assembly(field: Any) -> Assembly:
     return Assembly(image, normalise(image), {})
 
 
+def _weights(trained: Trained) -> int:
+    return sum(tensor.numel() for tensor in trained.model.tensors().values())
+
+
 def encoder(assembly: Assembly) -> VolumeEncoder:
     return VolumeEncoder(assembly, "siren", device="cpu", seed=3)
 
@@ -42,6 +48,20 @@ def test_weights_are_rounded_as_they_were_trained(assembly: Assembly) -> None:
     assert 0.95 * BUDGET < assembly.size(own) <= BUDGET
     assert made.fit(trained, BUDGET).models == own.models
     assert assembly.size(made.fit(trained, BUDGET // 2)) <= BUDGET // 2
+
+
+def test_what_masks_take_is_not_for_weights(assembly: Assembly, field: Any) -> None:
+    values = field((24, 22, 20), "float32")
+    values[np.random.default_rng(1).random(values.shape) < 0.3] = np.nan
+    image = from_array(values)
+    masked = Assembly(image, normalise(image), {})
+    assert masked.fixed_bytes > 900 > assembly.fixed_bytes
+    made, whole = encoder(masked), BUDGET + masked.fixed_bytes
+    trained = made.train(whole, BRIEF)
+    usual = encoder(assembly).train(BUDGET, BRIEF)
+    assert _weights(trained) == _weights(usual)
+    size = masked.size(made.parts(trained, trained.quantiser))
+    assert 0.95 * BUDGET < size - masked.fixed_bytes <= BUDGET
 
 
 def test_fewer_bits_where_the_quality_is_reached(assembly: Assembly) -> None:
@@ -82,6 +102,13 @@ def test_sizes_follow_from_trainings() -> None:
     small = Sizes()
     small.learn(800, 60.0)
     assert small.size_for(10.0) == SMALLEST_BYTES
+    # Nor do masks.
+    masked = Sizes(5000)
+    masked.learn(13_000, 30.0)
+    for db in (10.0, 33.0, 40.0):
+        told = Sizes()
+        told.learn(8000, 30.0)
+        assert masked.size_for(db) == pytest.approx(5000 + told.size_for(db))
 
 
 @given(st.floats(600, 1e6), st.floats(5, 80), st.floats(600, 1e6), st.floats(5, 80))
