@@ -32,6 +32,7 @@ from inrvis.encoder.images.settings import (
     PaperSettings,
 )
 from inrvis.encoder.images.size import affordable, choose_size
+from inrvis.encoder.images.spatial_model import SpatialModel
 from inrvis.encoder.models.fcnr import PaperModel
 from inrvis.encoder.models.fcnr_exact import ExactModel
 from inrvis.encoder.models.fcnr_start import INTEGER_LAYERS
@@ -350,12 +351,14 @@ def test_graphs_compute_what_was_trained(attention: Any, prior: Any) -> None:
                 **{
                     f"spatial_{side}": model.spatial_context(ops, side, feeds)
                     for side in both
-                    if model.spatial
+                    if isinstance(model, SpatialModel)
                 },
                 "synthesis_left": pictures["left"],
                 "synthesis_right": pictures["right"],
             }
-        assert set(expected) == set(ROLES) - (frozenset() if model.spatial else SPATIAL_ROLES)
+        assert set(expected) == set(ROLES) - (
+            frozenset() if isinstance(model, SpatialModel) else SPATIAL_ROLES
+        )
         for role, tensor in expected.items():
             data, _ = role_graph(model, role)
             session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])

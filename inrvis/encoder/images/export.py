@@ -23,6 +23,7 @@ from inrvis.encoder.images.ops import (
     WEIGHT_BITS,
     OnnxOps,
 )
+from inrvis.encoder.images.spatial_model import SpatialModel
 from inrvis.encoder.quantise import Quantiser, best_table
 from inrvis.errors import UsageError
 
@@ -71,7 +72,7 @@ def export(
     numbers = {}
     used: dict[str, None] = {}
     for role in ROLES:
-        if role in SPATIAL_ROLES and not model.spatial:
+        if role in SPATIAL_ROLES and not isinstance(model, SpatialModel):
             continue
         data, weights = role_graph(model, role)
         used |= dict.fromkeys(weights)
@@ -118,7 +119,7 @@ def role_graph(model: PairModel, role: str) -> tuple[bytes, list[str]]:
         output = model.hyper(ops, "z_left", "z_right", [side])[side]
     elif role == "context_y":
         output = model.context_y(ops, "y_left", "features")
-    elif role in SPATIAL_ROLES:
+    elif isinstance(model, SpatialModel) and role in SPATIAL_ROLES:
         output = model.spatial_context(ops, side, {name: name for name in ROLES[role]})
     else:
         behind = {side: ("cover", "background")} if model.covers else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,14 +14,13 @@ from torch.nn import functional
 from inrvis.container.images_header import HYPER_STRIDE, LATENT_STRIDE
 from inrvis.decoder.surroundings import MOST_SEEN
 from inrvis.encoder.images.ops import Ops, TorchOps, Weigh
-from inrvis.encoder.images.spatial import Surroundings, phases
 
 Side = str
 BOTH: Sequence[Side] = ("left", "right")
 # Cover and background, as `Cutout` describes them.
 Behind = tuple[Any, Any]
-# What is known around latents: the inputs of a spatial context that change with the phase.
-Near = Mapping[str, Tensor]
+# Inputs of roles.
+Known = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,6 @@ class PairModel(ImageModel, ABC):
     exact: ClassVar[bool]
     # Whether images come with a cutout.
     covers: bool = False
-    # Whether latents come in phases, each of which knows of those before.
-    spatial: ClassVar[bool] = False
     # Latents are seen in units of so many doublings of a sixteenth.
     shift: int = 0
     # Bits that a squared rounding error of one latent is worth; 0 to round to the nearest.
@@ -158,13 +155,6 @@ class PairModel(ImageModel, ABC):
     @abstractmethod
     def context_y(self, ops: Ops, y_left: Any, features: Any) -> Any:
         """Means and scales of the right image's latents."""
-
-    def spatial_context(self, ops: Ops, side: Side, inputs: Mapping[str, Any]) -> Any:
-        """Means and scales of latents from what is known around them; inputs as in ROLES.
-
-        Of models that are `spatial`; others are not asked.
-        """
-        raise NotImplementedError
 
     @abstractmethod
     def synthesis(
@@ -217,22 +207,12 @@ class PairModel(ImageModel, ABC):
         z_right, right_bits = self._coded(z[1], parameters, generator, z_blocks[1])
         both = {"z_left": self.seen(z_left), "z_right": self.seen(z_right)}
         hyper = self.hyper(ops, both["z_left"], both["z_right"], BOTH)
-
-        def left_context(near: Near) -> Tensor:
-            found: Tensor = self.spatial_context(ops, "left", {**both, **near})
-            return found
-
-        y_left, more = self._latents(y[0], hyper["left"], generator, y_blocks[0], left_context)
+        y_left, more = self._latents(ops, "left", y[0], hyper["left"], both, generator, y_blocks[0])
         left_bits = left_bits + more
         known = {"y_left": self.seen(y_left, self.shift), "features": hyper["right"]}
         parameters = self.context_y(ops, known["y_left"], known["features"])
-
-        def right_context(near: Near) -> Tensor:
-            found: Tensor = self.spatial_context(ops, "right", {**known, **near})
-            return found
-
         y_right, more = self._latents(
-            y[1], parameters, generator, y_blocks[1], right_context, y_left
+            ops, "right", y[1], parameters, known, generator, y_blocks[1], y_left
         )
         behind = None
         if cutouts is not None:
@@ -242,41 +222,20 @@ class PairModel(ImageModel, ABC):
 
     def _latents(  # noqa: PLR0917
         self,
+        ops: Ops,  # noqa: ARG002
+        side: Side,  # noqa: ARG002
         latents: Tensor,
         parameters: Tensor,
+        known: Known,  # noqa: ARG002
         generator: torch.Generator | None,
         blocks: Tensor | None,
-        context: Callable[[Near], Tensor],
-        left: Tensor | None = None,
+        left: Tensor | None = None,  # noqa: ARG002
     ) -> tuple[Tensor, Tensor]:
-        """As `_coded`, in phases: after the first one, ``context`` gives means and scales.
+        """Latents of an image as decoding gives them, and their bits.
 
-        It is told what is known around, for a right image also of the ``left`` one's latents.
+        ``known`` is what the decoder has by then, ``left`` the latents of a right one's partner.
         """
-        if not self.spatial:
-            return self._coded(latents, parameters, generator, blocks)
-        own = torch.ones_like(latents[:, :1]) if blocks is None else blocks
-        rounded, known = torch.zeros_like(latents), torch.zeros_like(own)
-        means, scales = torch.zeros_like(latents), torch.zeros_like(latents)
-        for number, phase in enumerate(phases(latents)):
-            if number:
-                parameters = context(self._near(rounded, known, left))
-            mean, scale = self.means(parameters)
-            rounded = rounded + _rounded(latents, mean) * (own * phase)
-            known = known + own * phase
-            means, scales = means + mean * phase, scales + scale * phase
-        return rounded, self._bits(latents - means, scales, generator, blocks)
-
-    def _near(self, latents: Tensor, known: Tensor, left: Tensor | None) -> Near:
-        around = Surroundings(known)
-        near = {
-            "near": self.seen(around.mean(latents), self.shift),
-            "size": self.seen(around.mean(latents.abs())),
-            "count": around.count,
-        }
-        if left is not None:
-            near["near_left"] = self.seen(around.mean(left), self.shift)
-        return near
+        return self._coded(latents, parameters, generator, blocks)
 
     def _coded(
         self,
@@ -290,7 +249,7 @@ class PairModel(ImageModel, ABC):
         They are 0, and cost nothing, beside the ``blocks`` that have symbols.
         """
         mean, scale = self.means(parameters)
-        rounded = _rounded(latents, mean)
+        rounded = straight_through(latents, mean)
         bits = self._bits(latents - mean, scale, generator, blocks)
         return rounded if blocks is None else rounded * blocks, bits
 
@@ -311,7 +270,7 @@ class PairModel(ImageModel, ABC):
         return bits.sum() if blocks is None else (bits * blocks).sum()
 
 
-def _rounded(latents: Tensor, mean: Tensor) -> Tensor:
+def straight_through(latents: Tensor, mean: Tensor) -> Tensor:
     """Latents as decoding gives them, with a straight-through gradient."""
     distance = latents - mean
     return latents + (torch.round(distance) - distance).detach()

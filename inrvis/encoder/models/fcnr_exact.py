@@ -19,9 +19,10 @@ from inrvis.bitstream.latents import NUMBER_OF_SCALES
 from inrvis.container.images_header import HYPER_STRIDE, LATENT_STRIDE
 from inrvis.decoder.surroundings import MEAN_UNIT, MOST_SEEN
 from inrvis.encoder.images.bounds import bounded
-from inrvis.encoder.images.model import Behind, PairModel, Side
+from inrvis.encoder.images.model import Behind, Side
 from inrvis.encoder.images.ops import Ops
 from inrvis.encoder.images.settings import ExactSettings
+from inrvis.encoder.images.spatial_model import SpatialModel
 from inrvis.encoder.images.transform import WORTH_OF_A_STEP, Transform, local_means, local_octaves
 from inrvis.encoder.models.fcnr import joint_context
 from inrvis.encoder.models.fcnr_start import (
@@ -42,7 +43,7 @@ _RIM_FEATURES = 12
 _ALMOST = 1e-3
 
 
-class ExactModel(PairModel):
+class ExactModel(SpatialModel):
     """See the module.
 
     Parameters
@@ -54,7 +55,6 @@ class ExactModel(PairModel):
     """
 
     exact = True
-    spatial = True
     # Neighbours make up for some of an error: measured, half of what it is by itself.
     worth = WORTH_OF_A_STEP / 2
 
