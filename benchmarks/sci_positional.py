@@ -23,6 +23,7 @@ from inrvis.decoder.blocks import Blocks
 from inrvis.encoder.assembly import NetworkParts
 from inrvis.encoder.export import fourier_graph
 from inrvis.encoder.models.base import Exported, Model, Weigh, named
+from inrvis.encoder.plan import Variant
 from inrvis.encoder.quantise import Quantiser, best_table
 from inrvis.encoder.rounding import Trained
 from inrvis.encoder.sampling import Sampler, TrainingData, VoxelBatch
@@ -120,7 +121,13 @@ class PositionalNetwork(Model):
 class PositionalEncoder(VolumeEncoder):
     """Trains that network in place of a model of the library."""
 
-    def _make(self, data: TrainingData, bits: float, generator: torch.Generator) -> Model:
+    def _make(
+        self,
+        data: TrainingData,
+        bits: float,
+        generator: torch.Generator,
+        variant: Variant,  # noqa: ARG002
+    ) -> Model:
         number = bits / _BITS_PER_WEIGHT
         width = next(n for n in count(1) if _parameters(n + 1, data.channels) > number)
         return PositionalNetwork(width, data, generator)

@@ -44,11 +44,15 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             # Layers of one shape are one batch: small matrices cost calls more than products.
             alike: dict[torch.Size, list[torch.nn.Parameter]] = {}
+            ahead: dict[torch.Size, list[Tensor]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
+                    step = self._ahead(parameter, parameter.grad, group["momentum"])
                     alike.setdefault(parameter.shape[1:], []).append(parameter)
-            for (rows, columns), parameters in alike.items():
-                steps = torch.cat([self._ahead(p, group["momentum"]) for p in parameters])
+                    ahead.setdefault(parameter.shape[1:], []).append(step)
+            for shape, parameters in alike.items():
+                rows, columns = shape
+                steps = torch.cat(ahead[shape])
                 # A tall matrix is semi-orthogonal: its rows need the larger step to move alike.
                 rate = group["lr"] * math.sqrt(max(1.0, rows / columns))
                 updates = orthogonalise(steps).split([len(p) for p in parameters])
@@ -56,11 +60,9 @@ class Muon(torch.optim.Optimizer):
                     parameter[..., :-1].mul_(1 - group["lr"] * group["weight_decay"])
                     parameter.add_(update, alpha=-rate)
 
-    def _ahead(self, parameter: torch.nn.Parameter, momentum: float) -> Tensor:
+    def _ahead(self, parameter: Tensor, gradient: Tensor, momentum: float) -> Tensor:
         """Nesterov's look ahead, after the gradient has entered the momentum."""
-        gradient, state = parameter.grad, self.state[parameter]
-        if gradient is None:
-            raise ValueError("a parameter without a gradient has no step")
+        state = self.state[parameter]
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
         mean: Tensor = state["momentum"].mul_(momentum).add_(gradient)

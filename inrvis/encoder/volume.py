@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -175,7 +176,7 @@ class VolumeEncoder:
         """
         batch = min(training.batch, _TRIAL_BATCH)
         bits = self._weight_bits(budget_bytes)
-        cost = evaluation_cost(self._plans(bits)[0], len(self._groups()[0]))
+        cost = evaluation_cost(self._plans(bits, USUAL_VARIANT)[0], len(self._groups()[0]))
         step = seconds_per_step(cost, batch)
         seconds = min(_VARIANT_TRIAL * training.seconds, _MOST_TRIAL_STEPS * step)
         if seconds < _TRIAL_STEPS * step:
@@ -184,16 +185,12 @@ class VolumeEncoder:
         trial = replace(training, seconds=seconds, batch=batch)
         count = itertools.count()
 
-        def plans(variant: Variant) -> tuple[SirenSettings, ...]:
-            self._variant = variant
-            return self._plans(bits)
-
         def attempt(variant: Variant) -> Trial:
-            self._variant = variant
             own = part_of(self._report, next(count) * share, share)
-            return trial_of(self._train(budget_bytes, trial, report=own), trial)
+            trained = self._train(budget_bytes, trial, report=own, variant=variant)
+            return trial_of(trained, trial)
 
-        self._variant, best = best_variant(plans, attempt)
+        self._variant, best = best_variant(partial(self._plans, bits), attempt)
         return best, self._spend(next(count) * share, training)
 
     def _qualities(
@@ -222,16 +219,19 @@ class VolumeEncoder:
         start: Start | None = None,
         report: Report | None = None,
         psnr_db: float | None = None,
+        *,
+        variant: Variant | None = None,
     ) -> Trained:
+        variant = variant or self._variant or USUAL_VARIANT
         bits = self._weight_bits(budget_bytes)
         # On a small volume a large batch sees the same voxels again: take more steps instead.
         few = max(_SMALLEST_BATCH, self._grid.number_of_points // self._share)
         training = replace(training, batch=min(training.batch, few))
-        training = self._recipe(training)
+        training = self._recipe(training, variant)
         generator, data = torch.Generator().manual_seed(self.seed), self._data()
         start = start or self._start_of(bits)
         if start is None:
-            model = self._make(data, bits, generator).to(self.device)
+            model = self._make(data, bits, generator, variant).to(self.device)
         else:
             model, _ = self._started(start, data, generator)
         training = self._sized(training, model)
@@ -276,15 +276,13 @@ class VolumeEncoder:
         choice = self._choice
         return 64 if isinstance(choice, SciSettings) and not choice.as_published else 8
 
-    def _recipe(self, training: TrainingSettings) -> TrainingSettings:
+    def _recipe(self, training: TrainingSettings, variant: Variant) -> TrainingSettings:
         choice = self._choice
         if isinstance(choice, FourierSettings) and choice.as_published:
             return replace(training, optimiser="adam", adam_rate=3e-4)
         if isinstance(choice, SciSettings) and choice.as_published:
             return replace(training, optimiser="adamax", adam_rate=1e-3)
-        if self._variant is not None:
-            return replace(training, muon_rate=self._variant.rate * training.muon_rate)
-        return training
+        return replace(training, muon_rate=variant.rate * training.muon_rate)
 
     def _voxels(self) -> NDArray[np.bool_] | None:
         """Voxels to train on; None for all."""
@@ -302,7 +300,9 @@ class VolumeEncoder:
         """Round a network with ``quantiser``; None keeps its float32 weights."""
         return rounded(trained, quantiser)
 
-    def _make(self, data: TrainingData, bits: float, generator: torch.Generator) -> Model:
+    def _make(
+        self, data: TrainingData, bits: float, generator: torch.Generator, variant: Variant
+    ) -> Model:
         choice = self._choice
         if isinstance(choice, FourierSettings):
             number = bits / (_RAW_BITS if choice.as_published else BITS_PER_WEIGHT)
@@ -313,7 +313,7 @@ class VolumeEncoder:
         groups = self._groups()
         models = [
             self._siren(plan, self._of_channels(data, channels), generator)
-            for plan, channels in zip(self._plans(bits), groups, strict=True)
+            for plan, channels in zip(self._plans(bits, variant), groups, strict=True)
         ]
         return Separate(models, groups) if len(models) > 1 else models[0]
 
@@ -326,11 +326,10 @@ class VolumeEncoder:
             for array in self._normalised.arrays
         ]
 
-    def _plans(self, bits: float) -> tuple[SirenSettings, ...]:
+    def _plans(self, bits: float, variant: Variant) -> tuple[SirenSettings, ...]:
         """Size and blocks of each network, of ``bits`` in all."""
         groups = self._groups()
         shares = self._shares / self._shares.sum() if self._separate else [1.0]
-        variant = self._variant or USUAL_VARIANT
         return tuple(
             plan_model(self._grid.dimensions, len(group), bits * share, self._knot_spacing, variant)
             for group, share in zip(groups, shares, strict=True)
