@@ -29,6 +29,8 @@ _FEW_PLANS = 2
 def best_variant(
     plans: Callable[[Variant], tuple[SirenSettings, ...]],
     attempt: Callable[[Variant], Trial],
+    *,
+    refine: bool = True,
 ) -> tuple[Variant, Trial]:
     """Variant that some short trainings speak for, and what it reached.
 
@@ -38,6 +40,8 @@ def best_variant(
         Networks of a variant. Blocks that give the same networks are tried once.
     attempt : callable
         Trains networks of a variant for a short time.
+    refine : bool
+        Whether to try finer weights, which those that are rounded together do not need.
 
     Raises
     ------
@@ -56,6 +60,8 @@ def best_variant(
     _, best, trial = max(tried.values(), key=lambda entry: entry[0])
     slower = replace(best, rate=_GENTLE)
     usual, gentle = (best, trial), (slower, attempt(slower))
+    if not refine:
+        return max(usual, gentle, key=_reached)
     # Where one block is all that there is, there is time for finer weights with either rate.
     both = len(tried) <= _FEW_PLANS
     chosen = (usual, gentle) if both else (max(usual, gentle, key=_reached),)

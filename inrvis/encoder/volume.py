@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Literal
@@ -20,7 +21,7 @@ from inrvis.encoder.models.base import Model, plain
 from inrvis.encoder.models.fourier import FourierNetwork, plan_fourier
 from inrvis.encoder.models.sci import plan_sci
 from inrvis.encoder.models.separate import Separate
-from inrvis.encoder.models.siren import BlockSiren, evaluation_cost
+from inrvis.encoder.models.siren import BlockSiren, evaluation_cost, parameter_count
 from inrvis.encoder.plan import BITS_PER_WEIGHT, USUAL_VARIANT, Variant, plan_model
 from inrvis.encoder.quantise import Quantiser, coded_bits
 from inrvis.encoder.rounding import (
@@ -37,6 +38,7 @@ from inrvis.encoder.settings import (
     SirenSettings,
     TrainingSettings,
 )
+from inrvis.encoder.settling import settle, settling_rounds, settling_seconds
 from inrvis.encoder.sizes import OVERHEAD_BYTES
 from inrvis.encoder.start import Start
 from inrvis.encoder.training import (
@@ -176,7 +178,8 @@ class VolumeEncoder:
         """
         batch = min(training.batch, _TRIAL_BATCH)
         bits = self._weight_bits(budget_bytes)
-        cost = evaluation_cost(self._plans(bits, USUAL_VARIANT)[0], len(self._groups()[0]))
+        usual, channels = self._plans(bits, USUAL_VARIANT), [len(own) for own in self._groups()]
+        cost = evaluation_cost(usual[0], channels[0])
         step = seconds_per_step(cost, batch)
         seconds = min(_VARIANT_TRIAL * training.seconds, _MOST_TRIAL_STEPS * step)
         if seconds < _TRIAL_STEPS * step:
@@ -190,8 +193,18 @@ class VolumeEncoder:
             trained = self._train(budget_bytes, trial, report=own, variant=variant)
             return trial_of(trained, trial)
 
-        self._variant, best = best_variant(partial(self._plans, bits), attempt)
+        self._variant, best = best_variant(
+            partial(self._plans, bits), attempt, refine=not self._settles(usual, training.seconds)
+        )
         return best, self._spend(next(count) * share, training)
+
+    def _settles(self, plans: Sequence[SirenSettings], seconds: float) -> bool:
+        """Whether a training of ``seconds`` rounds the weights of such networks together."""
+        if self._knot_spacing or any(math.prod(plan.blocks) > 1 for plan in plans):
+            return False
+        groups = zip(plans, self._groups(), strict=True)
+        weights = [parameter_count(plan, len(channels)) for plan, channels in groups]
+        return settling_rounds(weights, seconds) > 0
 
     def _qualities(
         self,
@@ -237,10 +250,15 @@ class VolumeEncoder:
         training = self._sized(training, model)
         if start is not None:
             training = training.warm()
-        trainer = Trainer(model, training, report)
+        weights = [chain.weights for chain in model.chains()]
+        rounds = settling_rounds(weights, training.seconds)
+        settling = settling_seconds(weights, rounds)
+        trainer = Trainer(model, replace(training, seconds=training.seconds - settling), report)
         # Several arrays have a quality each, of which the trainer sees the mean.
         aim = psnr_db if len(self._normalised.arrays) == 1 else None
         quantiser = trainer.train(self._room(model, budget_bytes), generator, aim)
+        if quantiser is not None and rounds:
+            quantiser = settle(model, quantiser, rounds)
         return Trained(model, quantiser, trainer.steps, start)
 
     def _data(self) -> TrainingData:

@@ -34,8 +34,36 @@ class Exported:
     tensors: tuple[dict[str, str], ...]
 
 
+@dataclass(frozen=True)
+class Chain:
+    """Sine layers from coordinates to values, one after the other, for all of a volume.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names of the layers' weights; those of their biases end in ``b``.
+    layers : tuple of Tensor
+        Weights and biases of each as one matrix ``[W | b]``, (rows, columns + 1).
+    draw : callable
+        Coordinates (n, 3) and values (n, channels) of so many random voxels.
+    """
+
+    names: tuple[str, ...]
+    layers: tuple[Tensor, ...]
+    draw: Callable[[int], tuple[Tensor, Tensor]]
+
+    @property
+    def weights(self) -> int:
+        """Number of weights and biases."""
+        return sum(layer.numel() for layer in self.layers)
+
+
 class Model(nn.Module, ABC):
     """A network that trains on batches of its own drawing."""
+
+    def chains(self) -> tuple[Chain, ...]:
+        """All of the model as chains that know nothing of each other; none if it has none."""
+        return ()
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from inrvis.container.header import ModelHeader, TensorHeader
-from inrvis.encoder.models.base import Exported, Model, Weigh, plain
+from inrvis.encoder.models.base import Chain, Exported, Model, Weigh, plain
 
 
 class Separate(Model):
@@ -41,6 +41,17 @@ class Separate(Model):
             for number, model in enumerate(self._models)
             for name, tensor in model.tensors().items()
         }
+
+    def chains(self) -> tuple[Chain, ...]:
+        """Those of all networks, if all have some."""
+        own = [model.chains() for model in self._models]
+        if not all(own):
+            return ()
+        return tuple(
+            replace(chain, names=tuple(f"{number}/{name}" for name in chain.names))
+            for number, chains in enumerate(own)
+            for chain in chains
+        )
 
     def draw(self, number: int, fraction: float) -> list[Any]:
         """Batch of each network."""

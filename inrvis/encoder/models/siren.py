@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from inrvis.container.header import ModelHeader, TensorHeader
 from inrvis.encoder.export import head_graph, interpolate_graph, trunk_graph
-from inrvis.encoder.models.base import Exported, Model, Weigh
+from inrvis.encoder.models.base import Chain, Exported, Model, Weigh
 from inrvis.encoder.models.sine import columns_of, sine, weighed
 from inrvis.encoder.sampling import CellBatch, Sampler, VoxelBatch
 from inrvis.encoder.settings import SirenSettings
@@ -89,6 +89,19 @@ class BlockSiren(Model):
                 named[f"{prefix}{index}"] = layer[..., :-1]
                 named[f"{prefix}{index}b"] = layer[..., -1]
         return named
+
+    def chains(self) -> tuple[Chain, ...]:
+        """The one there is where one block is evaluated at every voxel."""
+        if math.prod(self.settings.blocks) > 1 or self.settings.spacing:
+            return ()
+
+        def draw(number: int) -> tuple[Tensor, Tensor]:
+            batch = self._sampler.voxels(number)
+            return batch.coordinates[0], batch.targets[0]
+
+        names = [f"w{i}" for i in range(len(self.trunk))] + [f"h{i}" for i in range(len(self.head))]
+        layers = (*(layer[0] for layer in self.trunk), *self.head)
+        return (Chain(tuple(names), layers, draw),)
 
     def features(self, coordinates: Tensor, weigh: Weigh) -> Tensor:
         """Trunk outputs, shape (blocks, features, n), at (blocks, n, 3)."""

@@ -1,0 +1,149 @@
+"""Weights that are rounded together: on their grid, no dearer, and nearer to the values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from inrvis.encoder import settling
+from inrvis.encoder.assembly import Assembly
+from inrvis.encoder.models.base import Chain
+from inrvis.encoder.models.siren import BlockSiren
+from inrvis.encoder.normalise import normalise
+from inrvis.encoder.plan import Variant
+from inrvis.encoder.quantise import Quantiser, coded_bits
+from inrvis.encoder.rounding import Trained, rounded_loss
+from inrvis.encoder.settings import TrainingSettings
+from inrvis.encoder.settling import settle, settling_rounds, settling_seconds
+from inrvis.encoder.volume import VolumeEncoder
+from inrvis.sources import Image, from_array
+
+BRIEF = TrainingSettings(seconds=1.0, batch=2048)
+BUDGET = 1500
+
+
+def encoder(values: Any) -> VolumeEncoder:
+    image = values if isinstance(values, Image) else from_array(values)
+    return VolumeEncoder(Assembly(image, normalise(image), {}), "siren", device="cpu", seed=3)
+
+
+@pytest.fixture(scope="module")
+def trained(field: Any) -> Trained:
+    """A small network, rounded as it was trained."""
+    made = encoder(field((24, 22, 20), "float32"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inrvis.encoder.volume.settling_rounds", lambda *_: 0)
+        return made._train(BUDGET, BRIEF, variant=Variant())
+
+
+def copied(trained: Trained) -> tuple[Trained, Quantiser]:
+    """The same network again, to be changed."""
+    assert isinstance(trained.model, BlockSiren)
+    model = BlockSiren(
+        trained.model.settings,
+        trained.model.channels,
+        trained.model._sampler,
+        torch.Generator().manual_seed(1),
+    )
+    model.load_state_dict(trained.model.state_dict())
+    assert trained.quantiser is not None
+    return Trained(model, trained.quantiser, trained.steps), trained.quantiser
+
+
+def test_weights_settle_where_they_are_better_and_no_dearer(trained: Trained) -> None:
+    own, quantiser = copied(trained)
+    before, bits = rounded_loss(own), coded_bits(quantiser, own.model.tensors())
+    settled = settle(own.model, quantiser, 12)
+    assert settled != quantiser
+    assert coded_bits(settled, own.model.tensors()) <= bits
+    assert rounded_loss(Trained(own.model, settled, 0)) < 0.9 * before
+    for name, tensor in own.model.tensors().items():
+        integers = (tensor.double() / settled.step(name)).detach().numpy()
+        np.testing.assert_allclose(integers, np.round(integers), atol=1e-3)
+
+
+def test_weights_stay_where_they_would_be_worse(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, quantiser = copied(trained)
+    before = {name: tensor.clone() for name, tensor in own.model.tensors().items()}
+    monkeypatch.setattr(settling, "_COARSER", 40.0)
+    assert settle(own.model, quantiser, 4) == quantiser
+    for name, tensor in own.model.tensors().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_numbers_that_nothing_damps_leave_weights_as_they_are(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, quantiser = copied(trained)
+    before = {name: tensor.clone() for name, tensor in own.model.tensors().items()}
+
+    monkeypatch.setattr(settling, "_gradient", lambda *_: torch.tensor(torch.nan))
+    monkeypatch.setattr(settling, "_jacobian", lambda layers, *_: _not_numbers(layers))
+    assert settle(own.model, quantiser, 4) == quantiser
+    for name, tensor in own.model.tensors().items():
+        assert torch.equal(tensor, before[name])
+
+
+def _not_numbers(layers: Any) -> torch.Tensor:
+    return torch.full((1, sum(layer.numel() for layer in layers)), torch.nan)
+
+
+def test_derivatives_are_those_of_autograd() -> None:
+    generator = torch.Generator().manual_seed(5)
+    shapes = [(4, 4), (5, 5), (2, 6)]
+    layers = [torch.randn(shape, generator=generator) for shape in shapes]
+    inputs = torch.cat([torch.rand(7, 3, generator=generator), torch.ones(7, 1)], dim=1)
+
+    def outputs(*own: torch.Tensor) -> torch.Tensor:
+        return settling._outputs(own, inputs)[0][-1]
+
+    angles, entered = settling._outputs(layers, inputs)
+    found = settling._jacobian(layers, angles, entered)
+    parts = torch.autograd.functional.jacobian(outputs, tuple(layers))
+    expected = torch.cat([part.reshape(14, -1) for part in parts], dim=1)
+    torch.testing.assert_close(found, expected)
+    errors = torch.randn(7, 2, generator=generator)
+    slope = settling._gradient(layers, angles, entered, errors)
+    torch.testing.assert_close(slope, expected.T @ errors.reshape(-1))
+
+
+def test_rounds_follow_time_and_weights() -> None:
+    assert settling_rounds([], 1e9) == 0
+    assert settling_rounds([500], 0.1) == 0
+    found = [settling_rounds([500], seconds) for seconds in (2, 5, 10, 20, 50, 1000)]
+    assert found == sorted(found)
+    assert found[-1] == settling_rounds([500], 1e9) < 100
+    assert settling_rounds([500], 10) >= settling_rounds([800], 10)
+    for weights in ([300], [900, 700], [2500]):
+        for seconds in (5.0, 40.0, 300.0):
+            rounds = settling_rounds(weights, seconds)
+            assert settling_seconds(weights, rounds) <= seconds / 2
+
+
+def test_networks_of_blocks_or_knots_are_no_chains(field: Any) -> None:
+    values = field((24, 22, 20), "float32")
+    whole = encoder(values)._train(BUDGET, BRIEF, variant=Variant()).model
+    (chain,) = whole.chains()
+    assert chain.weights == sum(tensor.numel() for tensor in whole.tensors().values())
+    assert {*chain.names, *(f"{name}b" for name in chain.names)} == set(whole.tensors())
+    blocks = encoder(values)._train(30_000, BRIEF, variant=Variant(density=4.0)).model
+    assert not blocks.chains()
+
+
+def test_several_arrays_have_a_chain_each(field: Any) -> None:
+    values = field((24, 22, 20), "float32")
+    one = from_array(values)
+    made = encoder(replace(one, arrays={"a": values, "b": values[::-1].copy() ** 2}))
+    made._separate = True
+    trained = made._train(2 * BUDGET, BRIEF, variant=Variant())
+    chains: tuple[Chain, ...] = trained.model.chains()
+    assert len(chains) == 2
+    names = {name for chain in chains for name in chain.names}
+    assert {*names, *(f"{name}b" for name in names)} == set(trained.model.tensors())
+    assert rounded_loss(trained) < 1
