@@ -26,6 +26,8 @@ _TRIAL_SHARE = 0.12
 # that is tried, too.
 _SIZING_SHARE, _SIZING_SECONDS, _LATER_SIZING_SHARE = 0.2, 60.0, 0.08
 _MOST_SIZINGS, _NEAR_SIZES = 3, 1.5
+# So many times larger is the next size where there is no network for one.
+_LARGER = 1.15
 # More steps bring small networks little: the time is then better spent on several, each of a size
 # that the last ones told.
 _LONG_STEPS, _MOST_PARTS = 6000, 4
@@ -238,7 +240,8 @@ class NetworkSearch:
             # Coarser weights for what is above the aim are no good where rounding is the error; the
             # next size makes up for it.
             aim = psnr_db if parts == 1 else None
-            trained = self._encoder.train(budget, left, psnr_db=aim)
+            train = partial(self._encoder.train, training=left, psnr_db=aim)
+            budget, trained = self._first(budget, goal.most, train)
             encoded = self._coarsest(trained, psnr_db)
             if encoded is None:
                 reached = trial_of(trained, left).psnr_db
@@ -272,7 +275,7 @@ class NetworkSearch:
             except UsageError:
                 if size >= most:
                     raise
-                size = min(self._fixed + 1.5 * (size - self._fixed), most)
+                size = min(self._fixed + _LARGER * (size - self._fixed), most)
 
     def _try_from(self, size: float, most: float) -> tuple[float, Trial, TrainingSettings]:
         """As `_try`, at the first size from ``size`` to ``most`` that there is a network for."""

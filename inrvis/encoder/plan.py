@@ -19,7 +19,7 @@ BITS_PER_WEIGHT = 6.0
 # on engine_ct at 42 kB that lost 0.6 dB.
 _BITS_OF_SMALL, _MOST_OF_SMALL = 5.0, 20_000
 _OVERLAP = 3
-_NARROWEST, _WIDEST = 6, 512
+_NARROWEST, _WIDEST = 4, 512
 # SIREN's omega_0, for each neuron of a layer: narrow networks want low frequencies, from which
 # they fold higher ones (docs/benchmarks.md).
 _LEAST_FREQUENCY, _FREQUENCY_PER_NEURON, _MOST_FREQUENCY = 10.0, 0.3, 30.0

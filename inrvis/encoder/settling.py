@@ -18,6 +18,7 @@ from torch import Tensor
 
 from inrvis.encoder.models.base import Chain, Model
 from inrvis.encoder.quantise import Quantiser, coded_bits
+from inrvis.encoder.training import Progress, Report, part_of, peak_psnr_db
 
 # Share of a training's time; rounds, and which share of them has no weight settle.
 SETTLING_SHARE = 0.3
@@ -52,7 +53,9 @@ def settling_seconds(weights: Sequence[int], rounds: int) -> float:
 
 
 @torch.no_grad()
-def settle(model: Model, quantiser: Quantiser, rounds: int) -> Quantiser:
+def settle(
+    model: Model, quantiser: Quantiser, rounds: int, report: Report | None = None
+) -> Quantiser:
     """Move the weights of ``model`` onto a grid on which they cost no more bits than now.
 
     Parameters
@@ -63,6 +66,8 @@ def settle(model: Model, quantiser: Quantiser, rounds: int) -> Quantiser:
         Steps relative to one another, and what weights may cost.
     rounds : int
         More are better.
+    report : callable, optional
+        Told of the progress.
 
     Returns
     -------
@@ -74,11 +79,14 @@ def settle(model: Model, quantiser: Quantiser, rounds: int) -> Quantiser:
     most, weights = coded_bits(quantiser, tensors), sum(chain.weights for chain in chains)
     batch = model.draw(_COMPARED_VOXELS, 1.0)
     loss = float(model.loss(batch, quantiser.weigh))
-    own = quantiser.at(_COARSER * quantiser.scale)
+    own, share = quantiser.at(_COARSER * quantiser.scale), 1 / len(chains)
     for _ in range(_ATTEMPTS):
         try:
-            settled = [_Settling(chain, own, rounds).run() for chain in chains]
-        except ArithmeticError:  # numbers too large for any damping
+            settled = [
+                _Settling(chain, own, rounds).run(part_of(report, number * share, share))
+                for number, chain in enumerate(chains)
+            ]
+        except _SingularError:
             break
         _put(chains, settled)
         excess = coded_bits(own, tensors) - most
@@ -96,6 +104,10 @@ def _put(chains: Sequence[Chain], layers: Sequence[Sequence[Tensor]]) -> None:
     for chain, own in zip(chains, layers, strict=True):
         for layer, values in zip(chain.layers, own, strict=True):
             layer.copy_(values)
+
+
+class _SingularError(Exception):
+    """No damping makes the matrix positive: numbers have become too large."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +141,7 @@ class _Settling:
         voxels = max(_GRADIENT_VOXELS * chain.weights, _FEWEST_VOXELS)
         self._voxels = min(voxels, _MOST_VOXELS)
 
-    def run(self) -> list[Tensor]:
+    def run(self, report: Report | None) -> list[Tensor]:
         """Values of all layers, on their grid."""
         first = math.floor(_FREE_SHARE * self._rounds)
         for number in range(self._rounds):
@@ -138,6 +150,9 @@ class _Settling:
             inputs = torch.cat([coordinates, torch.ones_like(coordinates[:, :1])], dim=1)
             about = self._about(inputs, targets)
             self._worth = _RIDGE * about.loss / len(self._place) / self._spread()
+            if report is not None:
+                done = number / self._rounds
+                report(Progress(done, peak_psnr_db(about.loss), "quantise"))
             about = self._with_bits(about)
             self._step(about, inputs, targets)
             if number >= first:
@@ -204,7 +219,7 @@ class _Settling:
             if not failed:
                 return factor
             damping = _MORE * max(damping, _LEAST_DAMPING)
-        raise ArithmeticError("no damping makes the matrix positive")
+        raise _SingularError
 
     def _step(self, about: _Model, inputs: Tensor, targets: Tensor) -> None:
         """A step of the free weights, if one lowers the error."""
@@ -224,7 +239,9 @@ class _Settling:
         inverse = torch.cholesky_inverse(self._factor(matrix, max(self._damping, _DAMPING)))
         # What costs most even so goes first, while there are many others.
         order = inverse.diagonal().argsort()
-        upper = torch.linalg.cholesky(inverse[order][:, order], upper=True)
+        upper, failed = torch.linalg.cholesky_ex(inverse[order][:, order], upper=True)
+        if failed:
+            raise _SingularError
         values = self._place[self._free][order]
         for index in range(number):
             lost = (values[index] - values[index].round()) / upper[index, index]

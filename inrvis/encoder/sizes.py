@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # What graphs, header and HDF5 take beside the coded weights.
 OVERHEAD_BYTES = 500
 # No network takes less.
-SMALLEST_BYTES = 720
+SMALLEST_BYTES = 640
 # What twice the bytes of the weights bring, about; and between what that lies on fields from noisy
 # to smooth, where two trainings have told it.
 DB_PER_DOUBLING, _LEAST_SLOPE_DB, _MOST_SLOPE_DB = 3.2, 1.5, 10.0

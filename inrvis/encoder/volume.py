@@ -253,12 +253,14 @@ class VolumeEncoder:
         weights = [chain.weights for chain in model.chains()]
         rounds = settling_rounds(weights, training.seconds)
         settling = settling_seconds(weights, rounds)
-        trainer = Trainer(model, replace(training, seconds=training.seconds - settling), report)
+        share = settling / training.seconds
+        training = replace(training, seconds=training.seconds - settling)
+        trainer = Trainer(model, training, part_of(report, 0.0, 1 - share))
         # Several arrays have a quality each, of which the trainer sees the mean.
         aim = psnr_db if len(self._normalised.arrays) == 1 else None
         quantiser = trainer.train(self._room(model, budget_bytes), generator, aim)
         if quantiser is not None and rounds:
-            quantiser = settle(model, quantiser, rounds)
+            quantiser = settle(model, quantiser, rounds, part_of(report, 1 - share, share))
         return Trained(model, quantiser, trainer.steps, start)
 
     def _data(self) -> TrainingData:

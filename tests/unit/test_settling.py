@@ -14,11 +14,13 @@ from inrvis.encoder.assembly import Assembly
 from inrvis.encoder.models.base import Chain
 from inrvis.encoder.models.siren import BlockSiren
 from inrvis.encoder.normalise import normalise
+from inrvis.encoder.octree import PartitionSettings
 from inrvis.encoder.plan import Variant
 from inrvis.encoder.quantise import Quantiser, coded_bits
 from inrvis.encoder.rounding import Trained, rounded_loss
-from inrvis.encoder.settings import TrainingSettings
+from inrvis.encoder.settings import SciSettings, TrainingSettings
 from inrvis.encoder.settling import settle, settling_rounds, settling_seconds
+from inrvis.encoder.training import Progress
 from inrvis.encoder.volume import VolumeEncoder
 from inrvis.sources import Image, from_array
 
@@ -57,7 +59,11 @@ def copied(trained: Trained) -> tuple[Trained, Quantiser]:
 def test_weights_settle_where_they_are_better_and_no_dearer(trained: Trained) -> None:
     own, quantiser = copied(trained)
     before, bits = rounded_loss(own), coded_bits(quantiser, own.model.tensors())
-    settled = settle(own.model, quantiser, 12)
+    told: list[Progress] = []
+    settled = settle(own.model, quantiser, 12, told.append)
+    fractions = [progress.fraction for progress in told]
+    assert fractions == sorted(fractions)
+    assert 0 <= fractions[0] < fractions[-1] < 1
     assert settled != quantiser
     assert coded_bits(settled, own.model.tensors()) <= bits
     assert rounded_loss(Trained(own.model, settled, 0)) < 0.9 * before
@@ -134,6 +140,20 @@ def test_networks_of_blocks_or_knots_are_no_chains(field: Any) -> None:
     assert {*chain.names, *(f"{name}b" for name in chain.names)} == set(whole.tensors())
     blocks = encoder(values)._train(30_000, BRIEF, variant=Variant(density=4.0)).model
     assert not blocks.chains()
+
+
+def test_one_block_of_sci_is_a_chain(field: Any) -> None:
+    image = from_array(field((24, 22, 20), "float32"))
+    assembly = Assembly(image, normalise(image), {})
+    for partition, number in (("whole", 1), ("equidistant", 0)):
+        spectrum = PartitionSettings(smallest_side=8)
+        settings = SciSettings(partition=partition, spectrum=spectrum, least_weights=0)
+        made = VolumeEncoder(assembly, settings, device="cpu", seed=3)
+        trained = made.train(8000, BRIEF)
+        assert len(trained.model.chains()) == number
+        for chain in trained.model.chains():
+            assert {*chain.names, *(f"{n}b" for n in chain.names)} == set(trained.model.tensors())
+            assert chain.weights == sum(t.numel() for t in trained.model.tensors().values())
 
 
 def test_several_arrays_have_a_chain_each(field: Any) -> None:

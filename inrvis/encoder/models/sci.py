@@ -21,7 +21,7 @@ from inrvis.container.header import BoxesHeader, ModelHeader, TensorHeader
 from inrvis.decoder.blocks import Boxes
 from inrvis.encoder.export import trunk_graph
 from inrvis.encoder.funnel import allocate, funnel, parameter_count, width_classes
-from inrvis.encoder.models.base import Exported, Model, Weigh, named
+from inrvis.encoder.models.base import Chain, Exported, Model, Weigh, named
 from inrvis.encoder.models.sine import columns_of, sine, weighed
 from inrvis.encoder.normalise import Normalised
 from inrvis.encoder.octree import Leaf, equidistant, partition, whole
@@ -114,6 +114,19 @@ class SciNetwork(Model):
             for distinct in sorted(set(widths), reverse=True)
         )
         self._all_voxels = sum(leaf.box.voxels for leaf in leaves)
+
+    def chains(self) -> tuple[Chain, ...]:
+        """The one there is where the volume is one block."""
+        group, *others = self._groups()
+        if others or len(group.share) > 1:
+            return ()
+
+        def draw(number: int) -> tuple[Tensor, Tensor]:
+            batch = group.sampler.voxels(number)
+            return batch.coordinates[0], batch.targets[0]
+
+        names = tuple(f"0/w{index}" for index in range(len(group.layers)))
+        return (Chain(names, tuple(layer[0] for layer in group.layers), draw),)
 
     def _groups(self) -> list[_Group]:
         return [group for group in self.groups if isinstance(group, _Group)]
