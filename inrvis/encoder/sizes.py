@@ -16,7 +16,7 @@ OVERHEAD_BYTES = 500
 SMALLEST_BYTES = 640
 # What twice the bytes of the weights bring, about; and between what that lies on fields from noisy
 # to smooth, where two trainings have told it.
-DB_PER_DOUBLING, _LEAST_SLOPE_DB, _MOST_SLOPE_DB = 3.2, 1.5, 10.0
+DB_PER_DOUBLING, _LEAST_SLOPE_DB, _MOST_SLOPE_DB = 3.2, 1.5, 16.0
 # Sizes so near one another do not tell it, and further from what was trained nothing is told.
 _NEAR_OCTAVES, _FARTHEST_OCTAVES = 0.1, 2.0
 # What twice the seconds may bring, up to so many and beyond, in dB; and what is added for doubt.

@@ -12,6 +12,7 @@ import pytest
 from inrvis.encoder.assembly import LayerParts, NetworkParts
 from inrvis.encoder.bases import Based, bases
 from inrvis.encoder.settings import TrainingSettings
+from inrvis.encoder.sizes import SMALLEST_BYTES
 from inrvis.errors import UsageError
 
 TIME = TrainingSettings(seconds=100.0)
@@ -58,7 +59,7 @@ def test_the_best_of_several_sizes_gets_the_rest_of_the_time() -> None:
 
 def test_a_network_that_leaves_little_is_made_smaller() -> None:
     calls, _ = run(100_000, lambda budget, _: budget + 500)
-    assert [budget for budget, _ in calls] == [12_000, 4_000, 1_333, 720, 720]
+    assert [budget for budget, _ in calls] == [12_000, 4_000, 1_333, SMALLEST_BYTES, SMALLEST_BYTES]
 
 
 def test_what_cannot_help_ends_early() -> None:
@@ -70,7 +71,7 @@ def test_what_cannot_help_ends_early() -> None:
 def test_networks_need_some_bytes() -> None:
     assert run(500, lambda budget, _: budget) == ([], [])
     calls, _ = run(2_000, lambda budget, _: budget)
-    assert {budget for budget, _ in calls} == {720}
+    assert {budget for budget, _ in calls} == {SMALLEST_BYTES}
 
 
 def test_a_named_network_is_made_whatever_it_takes() -> None:
