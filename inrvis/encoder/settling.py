@@ -145,6 +145,8 @@ class _Settling:
         """Values of all layers, on their grid."""
         first = math.floor(_FREE_SHARE * self._rounds)
         for number in range(self._rounds):
+            if not self._free.any():
+                break
             # Each round sees other voxels.
             coordinates, targets = self._chain.draw(self._voxels)
             inputs = torch.cat([coordinates, torch.ones_like(coordinates[:, :1])], dim=1)
