@@ -113,6 +113,11 @@ class Sampler:
         voxels = self._first[:, None] + (self._random(blocks, number, 3) * size).long()
         return VoxelBatch(self._coordinates(voxels), self._look_up(voxels))
 
+    def points(self, number: int) -> tuple[Tensor, Tensor]:
+        """Coordinates (n, 3) and values (n, channels) of random voxels of the first block."""
+        batch = self.voxels(number)
+        return batch.coordinates[0], batch.targets[0]
+
     def _known_voxels(self, known: tuple[Tensor, Tensor, Tensor], number: int) -> VoxelBatch:
         flat, starts, counts = known
         chosen = self._random(len(starts), number).double() * counts[:, None]

@@ -58,6 +58,11 @@ class SirenSettings:
     lattice_start: float = 0.7
 
     @property
+    def is_chain(self) -> bool:
+        """Whether all of the volume is one block, evaluated at every voxel."""
+        return math.prod(self.blocks) == 1 and not self.spacing
+
+    @property
     def lattice(self) -> LatticeHeader:
         """Blocks as a file describes them."""
         return LatticeHeader(self.blocks, self.overlap, self.spacing, self.features)

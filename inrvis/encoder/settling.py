@@ -18,10 +18,11 @@ from torch import Tensor
 
 from inrvis.encoder.models.base import Chain, Model
 from inrvis.encoder.quantise import Quantiser, coded_bits
+from inrvis.encoder.rounding import TRIAL_VOXELS
 from inrvis.encoder.training import Progress, Report, part_of, peak_psnr_db
 
 # Share of a training's time; rounds, and which share of them has no weight settle.
-SETTLING_SHARE = 0.3
+_SHARE = 0.3
 _FEWEST_ROUNDS, _MOST_ROUNDS, _FREE_SHARE = 8, 40, 0.3
 # Seconds of a round: for the cube of the weights (products of the matrix) and the square (outputs).
 _SECONDS_PER_CUBE, _SECONDS_PER_SQUARE = 2.2e-10, 3e-7
@@ -31,7 +32,6 @@ _COARSER, _ATTEMPTS, _TIMES = 1.02, 2, 1.25
 # gradient. With fewer errors weights settle for those of a few voxels: 64 lost 0.6 dB on smoke_vdb.
 _MATRIX_VOXELS, _GRADIENT_VOXELS, _FEWEST_VOXELS, _MOST_VOXELS = 16, 256, 1 << 15, 1 << 19
 _CHUNK = 4096
-_COMPARED_VOXELS = 1 << 17
 # Damping relative to the diagonal: at first, least, and by what it changes.
 _DAMPING, _LEAST_DAMPING, _LESS, _MORE, _TRIES = 1e-3, 1e-6, 1 / 3, 4.0, 6
 _DAMPINGS = 12
@@ -41,8 +41,8 @@ _RIDGE, _LEAST_SPREAD = 0.15, 0.1
 
 def settling_rounds(weights: Sequence[int], seconds: float) -> int:
     """Rounds for networks of so many weights that a training of ``seconds`` has time for."""
-    each = sum(_SECONDS_PER_CUBE * n**3 + _SECONDS_PER_SQUARE * n**2 for n in weights)
-    rounds = math.floor(SETTLING_SHARE * seconds / (_TIMES * each)) if each else 0
+    each = settling_seconds(weights, 1)
+    rounds = math.floor(_SHARE * seconds / each) if each else 0
     return 0 if rounds < _FEWEST_ROUNDS else min(rounds, _MOST_ROUNDS)
 
 
@@ -77,7 +77,7 @@ def settle(
     chains, tensors = model.chains(), model.tensors()
     trained = [[layer.clone() for layer in chain.layers] for chain in chains]
     most, weights = coded_bits(quantiser, tensors), sum(chain.weights for chain in chains)
-    batch = model.draw(_COMPARED_VOXELS, 1.0)
+    batch = model.draw(TRIAL_VOXELS, 1.0)
     loss = float(model.loss(batch, quantiser.weigh))
     own, share = quantiser.at(_COARSER * quantiser.scale), 1 / len(chains)
     for _ in range(_ATTEMPTS):

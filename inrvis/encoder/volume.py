@@ -200,7 +200,7 @@ class VolumeEncoder:
 
     def _settles(self, plans: Sequence[SirenSettings], seconds: float) -> bool:
         """Whether a training of ``seconds`` rounds the weights of such networks together."""
-        if self._knot_spacing or any(math.prod(plan.blocks) > 1 for plan in plans):
+        if not all(plan.is_chain for plan in plans):
             return False
         groups = zip(plans, self._groups(), strict=True)
         weights = [parameter_count(plan, len(channels)) for plan, channels in groups]

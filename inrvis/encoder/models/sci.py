@@ -120,13 +120,8 @@ class SciNetwork(Model):
         group, *others = self._groups()
         if others or len(group.share) > 1:
             return ()
-
-        def draw(number: int) -> tuple[Tensor, Tensor]:
-            batch = group.sampler.voxels(number)
-            return batch.coordinates[0], batch.targets[0]
-
         names = tuple(f"0/w{index}" for index in range(len(group.layers)))
-        return (Chain(names, tuple(layer[0] for layer in group.layers), draw),)
+        return (Chain(names, tuple(layer[0] for layer in group.layers), group.sampler.points),)
 
     def _groups(self) -> list[_Group]:
         return [group for group in self.groups if isinstance(group, _Group)]

@@ -92,16 +92,11 @@ class BlockSiren(Model):
 
     def chains(self) -> tuple[Chain, ...]:
         """The one there is where one block is evaluated at every voxel."""
-        if math.prod(self.settings.blocks) > 1 or self.settings.spacing:
+        if not self.settings.is_chain:
             return ()
-
-        def draw(number: int) -> tuple[Tensor, Tensor]:
-            batch = self._sampler.voxels(number)
-            return batch.coordinates[0], batch.targets[0]
-
         names = [f"w{i}" for i in range(len(self.trunk))] + [f"h{i}" for i in range(len(self.head))]
         layers = (*(layer[0] for layer in self.trunk), *self.head)
-        return (Chain(tuple(names), layers, draw),)
+        return (Chain(tuple(names), layers, self._sampler.points),)
 
     def features(self, coordinates: Tensor, weigh: Weigh) -> Tensor:
         """Trunk outputs, shape (blocks, features, n), at (blocks, n, 3)."""
