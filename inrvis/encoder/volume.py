@@ -178,8 +178,8 @@ class VolumeEncoder:
         """
         batch = min(training.batch, _TRIAL_BATCH)
         bits = self._weight_bits(budget_bytes)
-        usual, channels = self._plans(bits, USUAL_VARIANT), [len(own) for own in self._groups()]
-        cost = evaluation_cost(usual[0], channels[0])
+        usual = self._plans(bits, USUAL_VARIANT)
+        cost = evaluation_cost(usual[0], len(self._groups()[0]))
         step = seconds_per_step(cost, batch)
         seconds = min(_VARIANT_TRIAL * training.seconds, _MOST_TRIAL_STEPS * step)
         if seconds < _TRIAL_STEPS * step:
@@ -250,7 +250,9 @@ class VolumeEncoder:
         training = self._sized(training, model)
         if start is not None:
             training = training.warm()
-        weights = [chain.weights for chain in model.chains()]
+        # The optimisers of the papers keep weights as they are: all of the time is for training.
+        chains = model.chains() if training.optimiser == "muon" else ()
+        weights = [chain.weights for chain in chains]
         rounds = settling_rounds(weights, training.seconds)
         settling = settling_seconds(weights, rounds)
         share = settling / training.seconds

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from inrvis.encoder import settling
+from inrvis.encoder import settling, volume
 from inrvis.encoder.assembly import Assembly
 from inrvis.encoder.models.base import Chain
 from inrvis.encoder.models.siren import BlockSiren
@@ -154,6 +154,32 @@ def test_one_block_of_sci_is_a_chain(field: Any) -> None:
         for chain in trained.model.chains():
             assert {*chain.names, *(f"{n}b" for n in chain.names)} == set(trained.model.tensors())
             assert chain.weights == sum(t.numel() for t in trained.model.tensors().values())
+
+
+def test_weights_that_stay_as_they_are_take_no_time_of_the_training(
+    field: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = from_array(field((24, 22, 20), "float32"))
+    made = VolumeEncoder(
+        Assembly(image, normalise(image), {}),
+        replace(SciSettings.paper(), partition="whole"),
+        device="cpu",
+        seed=3,
+    )
+    lengths: list[float] = []
+    trainer = volume.Trainer
+
+    def noted(model: Any, training: TrainingSettings, report: Any) -> Any:
+        lengths.append(training.seconds)
+        return trainer(model, replace(training, seconds=BRIEF.seconds), report)
+
+    monkeypatch.setattr(volume, "Trainer", noted)
+    # Long enough for the weights of one chain to settle.
+    trained = made.train(2500, replace(BRIEF, seconds=30.0))
+    (chain,) = trained.model.chains()
+    assert settling.settling_rounds([chain.weights], 30.0)
+    assert trained.quantiser is None
+    assert lengths == [30.0]
 
 
 def test_several_arrays_have_a_chain_each(field: Any) -> None:
