@@ -10,6 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from inrvis.encoder.assembly import Assembly, Encoded, NetworkParts, worst
+from inrvis.encoder.coarsest import coarsest
 from inrvis.encoder.rounding import Trained
 from inrvis.encoder.settings import TrainingSettings
 from inrvis.encoder.sizes import SMALLEST_BYTES, Sizes, gain_db, is_hopeful
@@ -32,6 +33,9 @@ _LARGER = 1.15
 # that the last ones told.
 _LONG_STEPS, _MOST_PARTS = 6000, 4
 _MOST_ATTEMPTS = 4
+# Share of a training for weights that settle on coarser grids, and the quality to train for then.
+# So many rounds settle weights as well as more do.
+_AGAIN_SHARE, _AGAIN_DB, _ENOUGH_ROUNDS, _MOST_GROWTH = 0.35, 0.5, 20, 1.25
 # A network is tried where it may save this much of what layers take.
 _CHALLENGE_SHARE = 0.9
 # So far above the quality, another training of a smaller network is worth its time; a short one
@@ -135,7 +139,7 @@ class NetworkSearch:
             # Where a quality is out of reach, sizes must not run away.
             size = min(size, most)
             try:
-                trained = self._encoder.train(size, left, psnr_db=psnr_db)
+                trained = self._trained(size, left, psnr_db)
             except UsageError:
                 # What is smaller than the trial may be too small for a network of its kind.
                 if found:
@@ -144,7 +148,7 @@ class NetworkSearch:
                     raise
                 size = tried
                 continue
-            encoded = self._coarsest(trained, psnr_db)
+            encoded = self._coarsest(trained, psnr_db, left)
             if encoded is not None:
                 yield encoded
                 sizes.learn(len(encoded.data), worst(encoded))
@@ -182,8 +186,8 @@ class NetworkSearch:
             trial, training = self._try(most, self._training)
             if is_hopeful(psnr_db, trial, training):
                 goal = _Goal(psnr_db, most, complete)
-                first = min(self._told_by(trial, training, most).size_for(psnr_db), most)
-                sizes = Sizes(self._fixed)
+                sizes = self._told_by(trial, training, most)
+                first = min(sizes.size_for(psnr_db), most)
                 found = yield from self._sized(goal, sizes, first, training)
                 if found is not None:
                     yield from self._aimed(goal, sizes, *found)
@@ -200,7 +204,7 @@ class NetworkSearch:
         best spent; None if there is no hope.
         """
         psnr_db, most = goal.psnr_db, goal.most
-        seconds, parts = _sizing_seconds(training), 1
+        seconds = _sizing_seconds(training)
         for _ in range(_MOST_SIZINGS):
             training = replace(training, seconds=training.seconds - seconds)
             brief = replace(training, seconds=seconds)
@@ -214,24 +218,38 @@ class NetworkSearch:
             if psnr_db - _NEARLY_DB <= worst(alone) < psnr_db:
                 yield goal.complete(fitted)
             enough = seconds * _LONG_STEPS / trained.steps
-            parts = min(_MOST_PARTS, max(1, int(training.seconds / enough)))
-            times = training.seconds / seconds
+            parts = self._parts(budget, training.seconds, enough)
+            times = training.seconds / seconds * (1 - _AGAIN_SHARE if trained.rounds else 1)
             whole, gain = gain_db(times, trained.steps), gain_db(times / parts, trained.steps)
             sizes.learn(budget, trial_of(trained, brief).psnr_db + gain)
             if sizes.size_for(psnr_db - (whole - gain)) > most * _MOST_HOPE:
                 return None
-            before, budget = budget, min(sizes.size_for(psnr_db), most)
+            before, budget = budget, min(sizes.size_for(_goal_of(trained, psnr_db)), most)
             seconds = min(seconds, enough)
             if before / _NEAR_SIZES <= budget <= before * _NEAR_SIZES:
                 break
         # At the largest size, only more steps can bring more.
-        return budget, training, 1 if budget >= most else parts
+        several = budget < most
+        return budget, training, self._parts(budget, training.seconds, enough) if several else 1
+
+    def _parts(self, budget: float, seconds: float, enough: float) -> int:
+        """Trainings at ``budget`` bytes, of ``enough`` seconds or more, to spend ``seconds`` on."""
+
+        def rounds(parts: int) -> int:
+            return self._encoder.rounds(budget, (1 - _AGAIN_SHARE) * seconds / parts)
+
+        parts = min(_MOST_PARTS, max(1, int(seconds / enough)))
+        # Several trainings are of no use where each has too little time to round its weights well.
+        while parts > 1 and rounds(1) and rounds(parts) < _ENOUGH_ROUNDS:
+            parts -= 1
+        return parts
 
     def _aimed(
         self, goal: _Goal, sizes: Sizes, budget: float, training: TrainingSettings, parts: int
     ) -> Iterator[Encoded]:
         """Files of trainings of sizes ever nearer to that of the quality, ``budget`` the first."""
-        psnr_db, part = goal.psnr_db, replace(training, seconds=training.seconds / parts)
+        psnr_db, most = goal.psnr_db, goal.most
+        part = replace(training, seconds=training.seconds / parts)
         much_db = _MUCH_DB if parts == 1 else _MUCH_OF_SHORT_DB
         for number in range(max(2, parts)):
             left = self._remaining(part, first=number == 0)
@@ -240,11 +258,12 @@ class NetworkSearch:
             # Coarser weights for what is above the aim are no good where rounding is the error; the
             # next size makes up for it.
             aim = psnr_db if parts == 1 else None
-            train = partial(self._encoder.train, training=left, psnr_db=aim)
-            budget, trained = self._first(budget, goal.most, train)
-            encoded = self._coarsest(trained, psnr_db)
+            train = partial(self._trained, training=left, psnr_db=aim, number=number)
+            budget, trained = self._first(budget, most, train)
+            reached = trial_of(trained, left).psnr_db
+            encoded = self._coarsest(trained, psnr_db, left)
+            least = 0.0
             if encoded is None:
-                reached = trial_of(trained, left).psnr_db
                 if parts == 1 or reached > psnr_db - _NEARLY_DB:
                     yield goal.complete(self._encoder.parts(trained, trained.quantiser))
                 if parts == 1:
@@ -252,10 +271,19 @@ class NetworkSearch:
                 sizes.learn(budget, reached)
             else:
                 yield encoded
-                if not self._is_much(encoded, psnr_db, much_db):
+                if trained.rounds:
+                    # Small networks end differently with every training: another one is worth it.
+                    least, most = len(encoded.data), min(most, budget)
+                    sizes.learn(budget, reached)
+                elif self._is_much(encoded, psnr_db, much_db):
+                    sizes.learn(len(encoded.data), worst(encoded))
+                else:
                     return
-                sizes.learn(len(encoded.data), worst(encoded))
-            budget = min(sizes.size_for(psnr_db), goal.most)
+            further = max(sizes.size_for(_goal_of(trained, psnr_db)), least)
+            if trained.rounds:
+                # Trainings differ by as much as sizes do, which must not run away.
+                further = min(further, self._part(_MOST_GROWTH, budget))
+            budget = min(further, most)
 
     def _is_much(self, encoded: Encoded, psnr_db: float, much_db: float = _MUCH_DB) -> bool:
         """Whether a smaller network may do."""
@@ -314,7 +342,7 @@ class NetworkSearch:
             if left is None:
                 return
             trained = self._encoder.train(budget, left, weights)
-            encoded = self._coarsest(trained, psnr_db)
+            encoded = self._coarsest(trained, psnr_db, left)
             if encoded is not None:
                 yield encoded
                 return
@@ -331,31 +359,32 @@ class NetworkSearch:
             return None
         return replace(training, seconds=min(training.seconds, max(left, least)))
 
-    def _coarsest(self, trained: Trained, psnr_db: float) -> Encoded | None:
+    def _trained(
+        self, size: float, training: TrainingSettings, psnr_db: float | None, number: int = 0
+    ) -> Trained:
+        """Train at ``size`` bytes, or for less if that has ``psnr_db``.
+
+        Where weights settle together, they do so on coarser grids afterwards instead.
+        """
+        if self._encoder.rounds(size, training.seconds):
+            training = replace(training, seconds=(1 - _AGAIN_SHARE) * training.seconds)
+            psnr_db = None
+        return self._encoder.train(size, training, psnr_db=psnr_db, number=number)
+
+    def _coarsest(
+        self, trained: Trained, psnr_db: float, training: TrainingSettings
+    ) -> Encoded | None:
         """Smallest file of ``trained`` that reaches ``psnr_db``, or None if it cannot."""
-        quantiser = trained.quantiser
-        if quantiser is None:
-            encoded = self._assembly.finish(self._encoder.parts(trained, None))
-            return encoded if worst(encoded) >= psnr_db else None
 
-        def at(scale: float) -> Encoded:
-            return self._assembly.finish(self._encoder.parts(trained, quantiser.at(scale)))
+        def finish(own: Trained) -> Encoded:
+            return self._assembly.finish(self._encoder.parts(own, own.quantiser))
 
-        # Weights have settled on their own grid: a little off it they are worse than far finer.
-        best = at(quantiser.scale)
-        low, high = (1.0, 4.0) if worst(best) >= psnr_db else (0.25, 1.0)
-        if low < 1:
-            best = at(quantiser.scale / 4)
-            if worst(best) < psnr_db:
-                return None
-        for _ in range(5):
-            middle = math.sqrt(low * high)
-            encoded = at(quantiser.scale * middle)
-            if worst(encoded) >= psnr_db:
-                low, best = middle, encoded
-            else:
-                high = middle
-        return best
+        return coarsest(trained, psnr_db, _AGAIN_SHARE * training.seconds, finish)
+
+
+def _goal_of(trained: Trained, psnr_db: float) -> float:
+    """PSNR to train the next network for, which has ``psnr_db`` in the end."""
+    return psnr_db + _AGAIN_DB if trained.rounds else psnr_db
 
 
 def _sizing_seconds(training: TrainingSettings) -> float:

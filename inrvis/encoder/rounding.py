@@ -24,12 +24,27 @@ _ROUNDS, _NEAR = 8, 0.995
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network, the quantiser it was trained for, and what it started from."""
+    """A trained network.
+
+    Attributes
+    ----------
+    model : Model
+        The network.
+    quantiser : Quantiser or None
+        What it was trained for; None for weights that stay as they are.
+    steps : int
+        Of the training.
+    start : Start or None
+        What it started from.
+    rounds : int
+        Rounds in which its weights settled together; 0 where they were rounded one by one.
+    """
 
     model: Model
     quantiser: Quantiser | None
     steps: int
     start: Start | None = None
+    rounds: int = 0
 
 
 def rounded(trained: Trained, quantiser: Quantiser | None) -> NetworkParts:

@@ -25,12 +25,14 @@ from inrvis.encoder.training import Progress, Report, part_of, peak_psnr_db
 _SHARE = 0.3
 _FEWEST_ROUNDS, _MOST_ROUNDS, _FREE_SHARE = 8, 40, 0.3
 # Seconds of a round: for the cube of the weights (products of the matrix) and the square (outputs).
-_SECONDS_PER_CUBE, _SECONDS_PER_SQUARE = 2.2e-10, 3e-7
+# Of more weights, matrices take gigabytes.
+_SECONDS_PER_CUBE, _SECONDS_PER_SQUARE, _MOST_WEIGHTS = 6e-11, 3.5e-7, 8192
 # Weights that settle come to cost a little more: coarser steps at first, and once more if needed.
-_COARSER, _ATTEMPTS, _TIMES = 1.02, 2, 1.25
+_COARSER, _ATTEMPTS = 1.02, 2
 # Voxels for each weight whose outputs make the Gauss-Newton matrix, and whose errors make the
 # gradient. With fewer errors weights settle for those of a few voxels: 64 lost 0.6 dB on smoke_vdb.
-_MATRIX_VOXELS, _GRADIENT_VOXELS, _FEWEST_VOXELS, _MOST_VOXELS = 16, 256, 1 << 15, 1 << 19
+# A matrix of 4 lost 0.15 dB on neghip, of 16 gained nothing.
+_MATRIX_VOXELS, _GRADIENT_VOXELS, _FEWEST_VOXELS, _MOST_VOXELS = 8, 256, 1 << 15, 1 << 19
 _CHUNK = 4096
 # Damping relative to the diagonal: at first, least, and by what it changes.
 _DAMPING, _LEAST_DAMPING, _LESS, _MORE, _TRIES = 1e-3, 1e-6, 1 / 3, 4.0, 6
@@ -41,15 +43,16 @@ _RIDGE, _LEAST_SPREAD = 0.15, 0.1
 
 def settling_rounds(weights: Sequence[int], seconds: float) -> int:
     """Rounds for networks of so many weights that a training of ``seconds`` has time for."""
-    each = settling_seconds(weights, 1)
-    rounds = math.floor(_SHARE * seconds / each) if each else 0
+    if not weights or max(weights) > _MOST_WEIGHTS:
+        return 0
+    rounds = math.floor(_SHARE * seconds / settling_seconds(weights, 1))
     return 0 if rounds < _FEWEST_ROUNDS else min(rounds, _MOST_ROUNDS)
 
 
 def settling_seconds(weights: Sequence[int], rounds: int) -> float:
     """Seconds that so many rounds take."""
     each = sum(_SECONDS_PER_CUBE * n**3 + _SECONDS_PER_SQUARE * n**2 for n in weights)
-    return _TIMES * rounds * each
+    return rounds * each
 
 
 @torch.no_grad()
@@ -74,21 +77,15 @@ def settle(
     Quantiser
         That of the weights as they are now.
     """
-    chains, tensors = model.chains(), model.tensors()
-    trained = [[layer.clone() for layer in chain.layers] for chain in chains]
-    most, weights = coded_bits(quantiser, tensors), sum(chain.weights for chain in chains)
+    trained, tensors = Place.of(model), model.tensors()
+    most, weights = coded_bits(quantiser, tensors), sum(c.weights for c in model.chains())
     batch = model.draw(TRIAL_VOXELS, 1.0)
     loss = float(model.loss(batch, quantiser.weigh))
-    own, share = quantiser.at(_COARSER * quantiser.scale), 1 / len(chains)
+    own = quantiser.at(_COARSER * quantiser.scale)
     for _ in range(_ATTEMPTS):
-        try:
-            settled = [
-                _Settling(chain, own, rounds).run(part_of(report, number * share, share))
-                for number, chain in enumerate(chains)
-            ]
-        except _SingularError:
+        trained.back(model)
+        if not settle_on(model, own, rounds, report):
             break
-        _put(chains, settled)
         excess = coded_bits(own, tensors) - most
         if excess <= 0 and float(model.loss(batch, own.weigh)) < loss:
             return own
@@ -96,14 +93,48 @@ def settle(
             break
         # A step twice as large is a bit less.
         own = own.at(1.01 * 2 ** (excess / weights) * own.scale)
-    _put(chains, trained)
+    trained.back(model)
     return quantiser
 
 
-def _put(chains: Sequence[Chain], layers: Sequence[Sequence[Tensor]]) -> None:
-    for chain, own in zip(chains, layers, strict=True):
-        for layer, values in zip(chain.layers, own, strict=True):
-            layer.copy_(values)
+@torch.no_grad()
+def settle_on(
+    model: Model, quantiser: Quantiser, rounds: int, report: Report | None = None
+) -> bool:
+    """Move the weights of ``model`` onto the grid of ``quantiser``, from where they are.
+
+    Where numbers become too large for that, weights stay as they are; returns whether they moved.
+    """
+    chains = model.chains()
+    share = 1 / len(chains)
+    try:
+        settled = [
+            _Settling(chain, quantiser, rounds).run(part_of(report, number * share, share))
+            for number, chain in enumerate(chains)
+        ]
+    except _SingularError:
+        return False
+    Place(settled).back(model)
+    return True
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the weights of a model's chains are, or were: layers of each."""
+
+    layers: Sequence[Sequence[Tensor]]
+
+    @classmethod
+    def of(cls, model: Model) -> Place:
+        """Where they are now."""
+        return cls([[layer.detach().clone() for layer in chain.layers] for chain in model.chains()])
+
+    @torch.no_grad()
+    def back(self, model: Model) -> None:
+        """Move them there."""
+        for chain, own in zip(model.chains(), self.layers, strict=True):
+            for layer, values in zip(chain.layers, own, strict=True):
+                layer.copy_(values)
 
 
 class _SingularError(Exception):

@@ -141,14 +141,27 @@ class VolumeEncoder:
         training: TrainingSettings,
         start: Start | None = None,
         psnr_db: float | None = None,
+        number: int = 0,
     ) -> Trained:
         """Train a network whose file takes about ``budget_bytes``, or less if it has ``psnr_db``.
 
         It goes on from ``start``; without, from the encoder's own one if that has about the size.
+        Trainings of another ``number`` begin with other weights and see other batches.
         """
         if start is None:
             _, training = self.prepare(budget_bytes, training)
-        return self._train(budget_bytes, training, start, self._report, psnr_db)
+        return self._train(budget_bytes, training, start, self._report, psnr_db, number=number)
+
+    def rounds(self, budget_bytes: float, seconds: float) -> int:
+        """Rounds in which a training of ``seconds`` at ``budget_bytes`` settles weights; or 0."""
+        if self._choice != "siren" or self._variant is None:
+            return 0
+        try:
+            plans = self._plans(self._weight_bits(budget_bytes), self._variant)
+        except UsageError:
+            # Too small for a network at all.
+            return 0
+        return self._rounds(plans, seconds)
 
     def _choose_sharing(self, budget_bytes: float, training: TrainingSettings) -> TrainingSettings:
         """Whether several arrays share a network; what is left of the training."""
@@ -194,17 +207,17 @@ class VolumeEncoder:
             return trial_of(trained, trial)
 
         self._variant, best = best_variant(
-            partial(self._plans, bits), attempt, refine=not self._settles(usual, training.seconds)
+            partial(self._plans, bits), attempt, refine=not self._rounds(usual, training.seconds)
         )
         return best, self._spend(next(count) * share, training)
 
-    def _settles(self, plans: Sequence[SirenSettings], seconds: float) -> bool:
-        """Whether a training of ``seconds`` rounds the weights of such networks together."""
+    def _rounds(self, plans: Sequence[SirenSettings], seconds: float) -> int:
+        """Rounds in which a training of ``seconds`` settles the weights of such networks; or 0."""
         if not all(plan.is_chain for plan in plans):
-            return False
+            return 0
         groups = zip(plans, self._groups(), strict=True)
         weights = [parameter_count(plan, len(channels)) for plan, channels in groups]
-        return settling_rounds(weights, seconds) > 0
+        return settling_rounds(weights, seconds)
 
     def _qualities(
         self,
@@ -234,6 +247,7 @@ class VolumeEncoder:
         psnr_db: float | None = None,
         *,
         variant: Variant | None = None,
+        number: int = 0,
     ) -> Trained:
         variant = variant or self._variant or USUAL_VARIANT
         bits = self._weight_bits(budget_bytes)
@@ -241,7 +255,7 @@ class VolumeEncoder:
         few = max(_SMALLEST_BATCH, self._grid.number_of_points // self._share)
         training = replace(training, batch=min(training.batch, few))
         training = self._recipe(training, variant)
-        generator, data = torch.Generator().manual_seed(self.seed), self._data()
+        generator, data = torch.Generator().manual_seed(self.seed + number), self._data(number)
         start = start or self._start_of(bits)
         if start is None:
             model = self._make(data, bits, generator, variant).to(self.device)
@@ -263,10 +277,10 @@ class VolumeEncoder:
         quantiser = trainer.train(self._room(model, budget_bytes), generator, aim)
         if quantiser is not None and rounds:
             quantiser = settle(model, quantiser, rounds, part_of(report, 1 - share, share))
-        return Trained(model, quantiser, trainer.steps, start)
+        return Trained(model, quantiser, trainer.steps, start, rounds)
 
-    def _data(self) -> TrainingData:
-        generator = torch.Generator(self.device).manual_seed(self.seed)
+    def _data(self, number: int = 0) -> TrainingData:
+        generator = torch.Generator(self.device).manual_seed(self.seed + number)
         return TrainingData(self._normalised.values, self.device, generator, self._voxels())
 
     def _sized(self, training: TrainingSettings, model: Model) -> TrainingSettings:

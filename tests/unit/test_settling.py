@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from inrvis.encoder import settling, volume
-from inrvis.encoder.assembly import Assembly
+from inrvis.encoder.assembly import Assembly, Encoded, worst
+from inrvis.encoder.coarsest import coarsest
 from inrvis.encoder.models.base import Chain
 from inrvis.encoder.models.siren import BlockSiren
 from inrvis.encoder.normalise import normalise
@@ -193,3 +194,78 @@ def test_several_arrays_have_a_chain_each(field: Any) -> None:
     names = {name for chain in chains for name in chain.names}
     assert {*names, *(f"{name}b" for name in names)} == set(trained.model.tensors())
     assert rounded_loss(trained) < 1
+
+
+@pytest.fixture(scope="module")
+def settled(field: Any) -> tuple[Assembly, VolumeEncoder, Trained]:
+    """A small network whose weights have settled, and what makes files of it."""
+    image = from_array(field((24, 22, 20), "float32"))
+    assembly = Assembly(image, normalise(image), {})
+    made = VolumeEncoder(assembly, "siren", device="cpu", seed=3)
+    return assembly, made, made._train(900, replace(BRIEF, seconds=6.0), variant=Variant())
+
+
+class _Files:
+    """Makes files of a network whose weights may move, and keeps them."""
+
+    def __init__(self, settled: tuple[Assembly, VolumeEncoder, Trained]) -> None:
+        self._assembly, self._encoder, trained = settled
+        self.trained, _ = copied(trained)
+        self.trained = replace(self.trained, rounds=trained.rounds)
+        self.made: list[Encoded] = []
+
+    def __call__(self, trained: Trained) -> Encoded:
+        parts = self._encoder.parts(trained, trained.quantiser)
+        self.made.append(self._assembly.finish(parts))
+        return self.made[-1]
+
+    def coarsest(self, psnr_db: float, seconds: float) -> Encoded | None:
+        return coarsest(self.trained, psnr_db, seconds, self)
+
+
+def test_weights_settle_again_on_a_grid_that_is_just_fine_enough(settled: Any) -> None:
+    assert settled[2].rounds
+    whole = _Files(settled)(settled[2])
+    goal = worst(whole) - 4
+    again, rounded = _Files(settled), _Files(settled)
+    found, other = again.coarsest(goal, 1e9), rounded.coarsest(goal, 0.0)
+    assert found is not None
+    assert other is not None
+    assert goal <= worst(found) < worst(whole)
+    # Rounded one by one, weights need a finer grid than that.
+    assert len(found.data) < len(other.data) < len(whole.data)
+    # What a sample tells is nearly what files have: next to none are made for it.
+    assert len(again.made) <= 4 < len(rounded.made)
+
+
+def test_weights_settle_on_finer_grids_where_little_lacks(settled: Any) -> None:
+    whole = _Files(settled)(settled[2])
+    found = _Files(settled).coarsest(worst(whole) + 0.2, 1e9)
+    assert found is not None
+    assert worst(found) >= worst(whole) + 0.2
+    far = _Files(settled)
+    assert far.coarsest(worst(whole) + 10, 1e9) is None
+    assert len(far.made) == 1
+
+
+def test_without_a_grid_that_can_be_settled_on_weights_go_back(
+    settled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = _Files(settled)
+    before = {name: tensor.clone() for name, tensor in own.trained.model.tensors().items()}
+    monkeypatch.setattr("inrvis.encoder.coarsest.settle_on", lambda *_: False)
+    found = own.coarsest(worst(own(own.trained)) - 4, 1e9)
+    assert found is not None
+    assert found.data == own.made[0].data
+    for name, tensor in own.trained.model.tensors().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_trainings_of_other_numbers_are_others(field: Any) -> None:
+    made = encoder(field((24, 22, 20), "float32"))
+    first, same, other = (
+        made._train(BUDGET, BRIEF, variant=Variant(), number=number) for number in (0, 0, 1)
+    )
+    weights = [tuple(t.model.tensors().values()) for t in (first, same, other)]
+    assert all(torch.equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(weights[0], weights[2], strict=True))
