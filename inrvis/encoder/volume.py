@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Literal
@@ -13,29 +12,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inrvis.decoder.blocks import blocks_of
 from inrvis.encoder.assembly import Assembly, NetworkParts
 from inrvis.encoder.devices import torch_device
-from inrvis.encoder.masks import training_mask
-from inrvis.encoder.models.base import Model, plain
-from inrvis.encoder.models.fourier import FourierNetwork, plan_fourier
-from inrvis.encoder.models.sci import plan_sci
-from inrvis.encoder.models.separate import Separate
-from inrvis.encoder.models.siren import BlockSiren, evaluation_cost, parameter_count
-from inrvis.encoder.plan import BITS_PER_WEIGHT, USUAL_VARIANT, Variant, plan_model
+from inrvis.encoder.making import Maker
+from inrvis.encoder.models.base import Model
+from inrvis.encoder.models.siren import evaluation_cost
+from inrvis.encoder.plan import USUAL_VARIANT, Variant
 from inrvis.encoder.quantise import Quantiser, coded_bits
 from inrvis.encoder.rounding import (
-    TRIAL_VOXELS,
     Trained,
     fit,
     rounded,
     rounded_loss,
 )
-from inrvis.encoder.sampling import Sampler, TrainingData
 from inrvis.encoder.settings import (
     FourierSettings,
     SciSettings,
-    SirenSettings,
     TrainingSettings,
 )
 from inrvis.encoder.settling import settle, settling_rounds, settling_seconds
@@ -57,7 +49,6 @@ _USED, _SPARE_BYTES = 0.995, 16
 # What the boxes of an octree take of a header.
 _BOXES_BYTES = 500
 _SMALLEST_BATCH = 2048
-_RAW_BITS = 32.0
 # Share of the training that tells whether several arrays share a network, for each answer.
 _SHARING_TRIAL = 0.1
 # Share for each trial of a variant. After so many steps of such batches they rank as long trainings
@@ -103,23 +94,22 @@ class VolumeEncoder:
     ) -> None:
         self.seed, self._assembly, self._choice = seed, assembly, choice
         self.device = torch_device(device)
-        self._normalised, self._grid = assembly.normalised, assembly.image.grid
-        self._report, self._knot_spacing = report, knot_spacing
-        arrays, dimensions = self._normalised.arrays, self._grid.dimensions
+        self._report, self._arrays = report, assembly.normalised.arrays
+        self._grid = assembly.image.grid
+        self._maker = maker = Maker(assembly, choice, self.device, knot_spacing)
         self.start: Start | None = None
-        if choice == "siren" and start and start.fits(dimensions, arrays, knot_spacing):
-            self.start = start if self._is_worth(start) else None
+        if choice == "siren" and start:
+            fits = start.fits(self._grid.dimensions, self._arrays, knot_spacing)
+            self.start = start if fits and maker.is_worth(start, seed) else None
         # Not known before the first training.
-        several = choice == "siren" and self.start is None and len(arrays) > 1
-        self._separate: bool | None = None if several else False
         tries = choice == "siren" and self.start is None
+        self._sharing_known = not tries or len(self._arrays) == 1
         self._variant: Variant | None = None if tries else USUAL_VARIANT
-        self._shares = np.array([float(array.components) for array in arrays])
 
     @property
     def channels(self) -> int:
         """Channels of the network."""
-        return int(self._normalised.values.shape[-1])
+        return self._maker.channels
 
     def prepare(
         self, budget_bytes: float, training: TrainingSettings
@@ -129,7 +119,7 @@ class VolumeEncoder:
         They tell whether several arrays share a network, and which variant of it is best. Returns
         what that reached, if there was time for trials, and what is left of the training.
         """
-        if self._separate is None:
+        if not self._sharing_known:
             training = self._choose_sharing(budget_bytes, training)
         if self._variant is None:
             return self._choose_variant(budget_bytes, training)
@@ -157,11 +147,11 @@ class VolumeEncoder:
         if self._choice != "siren" or self._variant is None:
             return 0
         try:
-            plans = self._plans(self._weight_bits(budget_bytes), self._variant)
+            plans = self._maker.plans(self._weight_bits(budget_bytes), self._variant)
         except UsageError:
             # Too small for a network at all.
             return 0
-        return self._rounds(plans, seconds)
+        return settling_rounds(self._maker.weights(plans), seconds)
 
     def _choose_sharing(self, budget_bytes: float, training: TrainingSettings) -> TrainingSettings:
         """Whether several arrays share a network; what is left of the training."""
@@ -172,9 +162,9 @@ class VolumeEncoder:
             for number, way in enumerate((False, True))
         )
         # Shares of the bytes level out how good arrays are, whose mean stays about the same.
-        self._separate = bool(apart.mean() > shared.mean())
-        if self._separate:
-            self._shares *= 2 ** ((apart.mean() - apart) / _DB_PER_DOUBLING)
+        self._maker.separate, self._sharing_known = bool(apart.mean() > shared.mean()), True
+        if self._maker.separate:
+            self._maker.shares *= 2 ** ((apart.mean() - apart) / _DB_PER_DOUBLING)
         return self._spend(2 * share, training)
 
     def _spend(self, share: float, training: TrainingSettings) -> TrainingSettings:
@@ -191,8 +181,8 @@ class VolumeEncoder:
         """
         batch = min(training.batch, _TRIAL_BATCH)
         bits = self._weight_bits(budget_bytes)
-        usual = self._plans(bits, USUAL_VARIANT)
-        cost = evaluation_cost(usual[0], len(self._groups()[0]))
+        usual = self._maker.plans(bits, USUAL_VARIANT)
+        cost = evaluation_cost(usual[0], len(self._maker.groups()[0]))
         step = seconds_per_step(cost, batch)
         seconds = min(_VARIANT_TRIAL * training.seconds, _MOST_TRIAL_STEPS * step)
         if seconds < _TRIAL_STEPS * step:
@@ -206,18 +196,11 @@ class VolumeEncoder:
             trained = self._train(budget_bytes, trial, report=own, variant=variant)
             return trial_of(trained, trial)
 
+        settles = settling_rounds(self._maker.weights(usual), training.seconds) > 0
         self._variant, best = best_variant(
-            partial(self._plans, bits), attempt, refine=not self._rounds(usual, training.seconds)
+            partial(self._maker.plans, bits), attempt, refine=not settles
         )
         return best, self._spend(next(count) * share, training)
-
-    def _rounds(self, plans: Sequence[SirenSettings], seconds: float) -> int:
-        """Rounds in which a training of ``seconds`` settles the weights of such networks; or 0."""
-        if not all(plan.is_chain for plan in plans):
-            return 0
-        groups = zip(plans, self._groups(), strict=True)
-        weights = [parameter_count(plan, len(channels)) for plan, channels in groups]
-        return settling_rounds(weights, seconds)
 
     def _qualities(
         self,
@@ -227,7 +210,7 @@ class VolumeEncoder:
         report: Report | None,
     ) -> NDArray[np.float64]:
         """PSNR of each array after a short training with one network or several."""
-        self._separate = separate
+        self._maker.separate = separate
         try:
             trained = self._train(budget_bytes, training, report=report)
             networks = self.fit(trained, int(budget_bytes))
@@ -235,7 +218,7 @@ class VolumeEncoder:
             return np.array([-math.inf])
         metrics = self._assembly.finish(networks).metrics
         # An array that is exact has no number to compare.
-        found = [min(metrics[a.name].psnr_db, _EXACT_DB) for a in self._normalised.arrays]
+        found = [min(metrics[a.name].psnr_db, _EXACT_DB) for a in self._arrays]
         return np.array(found)
 
     def _train(
@@ -255,12 +238,13 @@ class VolumeEncoder:
         few = max(_SMALLEST_BATCH, self._grid.number_of_points // self._share)
         training = replace(training, batch=min(training.batch, few))
         training = self._recipe(training, variant)
-        generator, data = torch.Generator().manual_seed(self.seed + number), self._data(number)
+        seed = self.seed + number
+        generator, data = torch.Generator().manual_seed(seed), self._maker.data(seed)
         start = start or self._start_of(bits)
         if start is None:
-            model = self._make(data, bits, generator, variant).to(self.device)
+            model = self._maker.make(data, bits, generator, variant).to(self.device)
         else:
-            model, _ = self._started(start, data, generator)
+            model, _ = self._maker.started(start, data, generator)
         training = self._sized(training, model)
         if start is not None:
             training = training.warm()
@@ -273,15 +257,11 @@ class VolumeEncoder:
         training = replace(training, seconds=training.seconds - settling)
         trainer = Trainer(model, training, part_of(report, 0.0, 1 - share))
         # Several arrays have a quality each, of which the trainer sees the mean.
-        aim = psnr_db if len(self._normalised.arrays) == 1 else None
+        aim = psnr_db if len(self._arrays) == 1 else None
         quantiser = trainer.train(self._room(model, budget_bytes), generator, aim)
         if quantiser is not None and rounds:
             quantiser = settle(model, quantiser, rounds, part_of(report, 1 - share, share))
         return Trained(model, quantiser, trainer.steps, start, rounds)
-
-    def _data(self, number: int = 0) -> TrainingData:
-        generator = torch.Generator(self.device).manual_seed(self.seed + number)
-        return TrainingData(self._normalised.values, self.device, generator, self._voxels())
 
     def _sized(self, training: TrainingSettings, model: Model) -> TrainingSettings:
         if self._choice != "siren":
@@ -320,14 +300,6 @@ class VolumeEncoder:
             return replace(training, optimiser="adamax", adam_rate=1e-3)
         return replace(training, muon_rate=variant.rate * training.muon_rate)
 
-    def _voxels(self) -> NDArray[np.bool_] | None:
-        """Voxels to train on; None for all."""
-        known = self._normalised.known
-        if not isinstance(self._choice, FourierSettings) or self._choice.mask.kind == "all":
-            return known
-        mask = training_mask(self._assembly.image.arrays, self._choice.mask)
-        return mask if known is None else mask & known
-
     def fit(self, trained: Trained, budget_bytes: int) -> NetworkParts:
         """Quantise as finely as ``budget_bytes`` allow for the whole file; see `rounding.fit`."""
         return fit(trained, budget_bytes, self.parts, self._assembly.size)
@@ -335,87 +307,6 @@ class VolumeEncoder:
     def parts(self, trained: Trained, quantiser: Quantiser | None) -> NetworkParts:
         """Round a network with ``quantiser``; None keeps its float32 weights."""
         return rounded(trained, quantiser)
-
-    def _make(
-        self, data: TrainingData, bits: float, generator: torch.Generator, variant: Variant
-    ) -> Model:
-        choice = self._choice
-        if isinstance(choice, FourierSettings):
-            number = bits / (_RAW_BITS if choice.as_published else BITS_PER_WEIGHT)
-            return FourierNetwork(plan_fourier(choice, data.channels, number), data, generator)
-        if isinstance(choice, SciSettings):
-            number = bits / (_RAW_BITS if choice.as_published else BITS_PER_WEIGHT)
-            return plan_sci(choice, self._normalised, int(number), data, generator)
-        groups = self._groups()
-        models = [
-            self._siren(plan, self._of_channels(data, channels), generator)
-            for plan, channels in zip(self._plans(bits, variant), groups, strict=True)
-        ]
-        return Separate(models, groups) if len(models) > 1 else models[0]
-
-    def _groups(self) -> list[tuple[int, ...]]:
-        """Channels of each network."""
-        if not self._separate:
-            return [tuple(range(self.channels))]
-        return [
-            tuple(range(array.channel, array.channel + array.components))
-            for array in self._normalised.arrays
-        ]
-
-    def _plans(self, bits: float, variant: Variant) -> tuple[SirenSettings, ...]:
-        """Size and blocks of each network, of ``bits`` in all."""
-        groups = self._groups()
-        shares = self._shares / self._shares.sum() if self._separate else [1.0]
-        return tuple(
-            plan_model(self._grid.dimensions, len(group), bits * share, self._knot_spacing, variant)
-            for group, share in zip(groups, shares, strict=True)
-        )
-
-    def _siren(
-        self, settings: SirenSettings, data: TrainingData, generator: torch.Generator
-    ) -> BlockSiren:
-        sampler = Sampler(data, blocks_of(self._grid.dimensions, settings.lattice))
-        return BlockSiren(settings, data.channels, sampler, generator)
-
-    def _started(
-        self,
-        start: Start,
-        data: TrainingData,
-        generator: torch.Generator,
-    ) -> tuple[Model, float]:
-        """Model that goes on from ``start``, and its loss before it does."""
-        groups = [own.channels for own in start.networks]
-        parts = [
-            self._siren(own.settings, self._of_channels(data, own.channels), generator)
-            for own in start.networks
-        ]
-        joined: Model = Separate(parts, groups) if len(parts) > 1 else parts[0]
-        model = joined.to(self.device)
-        batch = model.draw(TRIAL_VOXELS, 1.0)
-
-        @torch.no_grad()
-        def loss() -> float:
-            return float(model.loss(batch, plain))
-
-        return model, start.load(model, self._normalised.arrays, loss)
-
-    def _is_worth(self, start: Start) -> bool:
-        """Whether ``start`` is nearer to the values than their mean is.
-
-        Measured on waves and bumps that move: up to there it trains better than a new network
-        does, and beyond ever worse.
-        """
-        _, loss = self._started(start, self._data(), torch.Generator().manual_seed(self.seed))
-        voxels = self._voxels()
-        values = self._normalised.values
-        values = values.reshape(-1, self.channels) if voxels is None else values[voxels]
-        return loss < float(values.var(axis=0, dtype=np.float64).mean())
-
-    def _of_channels(self, data: TrainingData, channels: tuple[int, ...]) -> TrainingData:
-        if len(channels) == data.channels:
-            return data
-        values = np.ascontiguousarray(self._normalised.values[..., list(channels)])
-        return TrainingData(values, self.device, data.generator, data.known)
 
     def _start_of(self, bits: float) -> Start | None:
         """Network to start from for weights of ``bits``; None if none is of about that size."""
@@ -428,7 +319,7 @@ class VolumeEncoder:
         """Start that goes on from ``trained``, if that began with a start."""
         if trained.start is None:
             return None
-        return trained.start.after(trained.model, self._normalised.arrays)
+        return trained.start.after(trained.model, self._arrays)
 
 
 def trial_of(trained: Trained, training: TrainingSettings) -> Trial:

@@ -45,7 +45,7 @@ def encoder(image: Image) -> VolumeEncoder:
 def test_a_network_for_each_array(
     encoder: VolumeEncoder, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoder._separate = True
+    encoder._maker.separate, encoder._sharing_known = True, True
     trained = encoder.train(12_000, BRIEF)
     parts = encoder.fit(trained, 12_000)
     assert [model.channels for model in parts.models] == [(0,), (1, 2), (3,)]
@@ -76,7 +76,7 @@ def test_a_network_for_each_array(
 
 
 def test_the_loss_is_the_mean_over_all_channels(encoder: VolumeEncoder) -> None:
-    encoder._separate = True
+    encoder._maker.separate, encoder._sharing_known = True, True
     model = encoder.train(12_000, BRIEF).model
     assert isinstance(model, Model)
     batch = model.draw(3000, 1.0)

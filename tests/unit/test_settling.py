@@ -187,7 +187,7 @@ def test_several_arrays_have_a_chain_each(field: Any) -> None:
     values = field((24, 22, 20), "float32")
     one = from_array(values)
     made = encoder(replace(one, arrays={"a": values, "b": values[::-1].copy() ** 2}))
-    made._separate = True
+    made._maker.separate, made._sharing_known = True, True
     trained = made._train(2 * BUDGET, BRIEF, variant=Variant())
     chains: tuple[Chain, ...] = trained.model.chains()
     assert len(chains) == 2
