@@ -18,7 +18,7 @@ from inrvis.encoder.training import peak_psnr_db
 _FINEST, _COARSEST, _ROUNDINGS = 0.25, 4.0, 5
 # Weights that settle again do so in a share of the rounds of the first time, on so many grids at
 # most; two grids as near as that are one.
-_ROUNDS_SHARE, _FEWEST_ROUNDS, _MOST_GRIDS, _NEAR = 0.5, 8, 10, 1.03
+_ROUNDS_SHARE, _FEWEST_ROUNDS, _MOST_GRIDS, _NEAR = 0.25, 8, 10, 1.03
 # What a bit of a weight brings at least, in dB, while there are some; and the least change of a
 # grid, in bits. What lacks more, no finer grid brings.
 _DB_PER_BIT, _LEAST_BITS, _MOST_LACK_DB = 1.0, 0.15, 1.5
