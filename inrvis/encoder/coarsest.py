@@ -32,7 +32,7 @@ def coarsest(trained: Trained, psnr_db: float, seconds: float, finish: Finish) -
     Parameters
     ----------
     trained : Trained
-        Its weights move where they settle again.
+        Its weights are in the end where they were.
     psnr_db : float
         What all arrays shall have, in dB.
     seconds : float
@@ -48,7 +48,11 @@ def coarsest(trained: Trained, psnr_db: float, seconds: float, finish: Finish) -
         weights = [chain.weights for chain in trained.model.chains()]
         grids = min(_MOST_GRIDS, int(seconds / settling_seconds(weights, rounds)))
         if grids:
-            return _by_settling(trained, trained.quantiser, psnr_db, (grids, rounds), finish)
+            before = Place.of(trained.model)
+            try:
+                return _by_settling(trained, trained.quantiser, psnr_db, (grids, rounds), finish)
+            finally:
+                before.back(trained.model)
     return _by_rounding(trained, trained.quantiser, psnr_db, finish)
 
 
