@@ -22,6 +22,7 @@ from inrvis.container.header import LatticeHeader, ModelHeader, TensorHeader
 from inrvis.decoder.blocks import Blocks
 from inrvis.encoder.assembly import NetworkParts
 from inrvis.encoder.export import fourier_graph
+from inrvis.encoder.making import Maker
 from inrvis.encoder.models.base import Exported, Model, Weigh, named
 from inrvis.encoder.plan import Variant
 from inrvis.encoder.quantise import Quantiser, best_table
@@ -118,19 +119,26 @@ class PositionalNetwork(Model):
         return Exported((model,), (fourier_graph(_LAYERS),), (names,))
 
 
-class PositionalEncoder(VolumeEncoder):
-    """Trains that network in place of a model of the library."""
+class _PositionalMaker(Maker):
+    """Makes that network in place of a model of the library."""
 
-    def _make(
+    def make(
         self,
         data: TrainingData,
         bits: float,
         generator: torch.Generator,
         variant: Variant,  # noqa: ARG002
     ) -> Model:
+        """Network whose weights take about ``bits``."""
         number = bits / _BITS_PER_WEIGHT
         width = next(n for n in count(1) if _parameters(n + 1, data.channels) > number)
         return PositionalNetwork(width, data, generator)
+
+
+class PositionalEncoder(VolumeEncoder):
+    """Trains it, and adds what is no weight."""
+
+    maker = _PositionalMaker
 
     def parts(self, trained: Trained, quantiser: Quantiser | None) -> NetworkParts:
         """Add the frequencies, which are no weights."""

@@ -79,7 +79,14 @@ class VolumeEncoder:
         Voxels between the knots at which trunks are evaluated; 0 for every voxel.
     start : Start, optional
         Network to start from, where one of its size is wanted.
+
+    Attributes
+    ----------
+    maker : type
+        What makes its networks.
     """
+
+    maker: type[Maker] = Maker
 
     def __init__(
         self,
@@ -96,7 +103,7 @@ class VolumeEncoder:
         self.device = torch_device(device)
         self._report, self._arrays = report, assembly.normalised.arrays
         self._grid = assembly.image.grid
-        self._maker = maker = Maker(assembly, choice, self.device, knot_spacing)
+        self._maker = maker = self.maker(assembly, choice, self.device, knot_spacing)
         self.start: Start | None = None
         if choice == "siren" and start:
             fits = start.fits(self._grid.dimensions, self._arrays, knot_spacing)
