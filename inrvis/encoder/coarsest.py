@@ -124,6 +124,8 @@ def _by_settling(
         above = sampled_db() + offset - psnr_db if moved else -math.inf
     while reached:
         quantiser, place = reached.pop()
+        if quantiser is trained.quantiser:
+            return first
         place.back(model)
         encoded = finish(replace(trained, quantiser=quantiser))
         if worst(encoded) >= psnr_db:
