@@ -86,8 +86,14 @@ class NetworkSearch:
     ) -> None:
         self._assembly, self._encoder = assembly, encoder
         self._training, self._began = training, began
-        self._fixed = assembly.fixed_bytes
-        self._smallest = SMALLEST_BYTES + self._fixed
+
+    @property
+    def _fixed(self) -> int:
+        return self._encoder.fixed_bytes
+
+    @property
+    def _smallest(self) -> int:
+        return SMALLEST_BYTES + self._fixed
 
     def of_size(self, budget: int) -> Encoded:
         """Best file of at most ``budget`` bytes.

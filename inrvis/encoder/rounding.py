@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from inrvis.container.header import RAW_TABLE, TensorHeader
 from inrvis.encoder.assembly import NetworkParts
-from inrvis.encoder.models.base import Model, plain
+from inrvis.encoder.models.base import Model, Weigh, plain
 from inrvis.encoder.quantise import Quantiser, best_table, coded_bits, scale_for_bits
 from inrvis.encoder.start import Start
+from inrvis.encoder.training import peak_psnr_db
 from inrvis.errors import UsageError
 
 # Voxels of a sample on which weights that are rounded in different ways are compared.
@@ -128,16 +129,23 @@ def fit(
     return parts(trained, best)
 
 
-def rounded_loss(trained: Trained) -> float:
-    """Mean squared error of rounded weights on a sample."""
-    return _losses(trained.model, (trained.quantiser,))[0]
+@torch.no_grad()
+def qualities(trained: Trained) -> NDArray[np.float64]:
+    """PSNR of each network, its weights rounded, on a sample, in dB."""
+    batch = trained.model.draw(TRIAL_VOXELS, 1.0)
+    losses = trained.model.losses(batch, _weigh(trained.quantiser))
+    return np.array([peak_psnr_db(float(own)) for own in losses])
 
 
 @torch.no_grad()
 def _losses(model: Model, quantisers: Sequence[Quantiser | None]) -> list[float]:
     """Mean squared error of weights rounded in several ways, on one sample."""
     batch = model.draw(TRIAL_VOXELS, 1.0)
-    return [float(model.loss(batch, plain if q is None else q.weigh)) for q in quantisers]
+    return [float(model.loss(batch, _weigh(quantiser))) for quantiser in quantisers]
+
+
+def _weigh(quantiser: Quantiser | None) -> Weigh:
+    return plain if quantiser is None else quantiser.weigh
 
 
 def _bits(tensor: torch.Tensor) -> NDArray[np.int64]:

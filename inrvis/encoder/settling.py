@@ -77,14 +77,15 @@ def settle(
     Quantiser
         That of the weights as they are now.
     """
-    trained, tensors = Place.of(model), model.tensors()
-    most, weights = coded_bits(quantiser, tensors), sum(c.weights for c in model.chains())
+    chains, tensors = model.chains(), model.tensors()
+    trained, most = Place.of(chains), coded_bits(quantiser, tensors)
+    weights = sum(chain.weights for chain in chains)
     batch = model.draw(TRIAL_VOXELS, 1.0)
     loss = float(model.loss(batch, quantiser.weigh))
     own = quantiser.at(_COARSER * quantiser.scale)
     for _ in range(_ATTEMPTS):
-        trained.back(model)
-        if not settle_on(model, own, rounds, report):
+        trained.back(chains)
+        if not settle_on(chains, own, rounds, report):
             break
         excess = coded_bits(own, tensors) - most
         if excess <= 0 and float(model.loss(batch, own.weigh)) < loss:
@@ -93,19 +94,18 @@ def settle(
             break
         # A step twice as large is a bit less.
         own = own.at(1.01 * 2 ** (excess / weights) * own.scale)
-    trained.back(model)
+    trained.back(chains)
     return quantiser
 
 
 @torch.no_grad()
 def settle_on(
-    model: Model, quantiser: Quantiser, rounds: int, report: Report | None = None
+    chains: Sequence[Chain], quantiser: Quantiser, rounds: int, report: Report | None = None
 ) -> bool:
-    """Move the weights of ``model`` onto the grid of ``quantiser``, from where they are.
+    """Move the weights of ``chains`` onto the grid of ``quantiser``, from where they are.
 
     Where numbers become too large for that, weights stay as they are; returns whether they moved.
     """
-    chains = model.chains()
     share = 1 / len(chains)
     try:
         settled = [
@@ -114,25 +114,25 @@ def settle_on(
         ]
     except _SingularError:
         return False
-    Place(settled).back(model)
+    Place(settled).back(chains)
     return True
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the weights of a model's chains are, or were: layers of each."""
+    """Where the weights of chains are, or were: layers of each."""
 
     layers: Sequence[Sequence[Tensor]]
 
     @classmethod
-    def of(cls, model: Model) -> Place:
+    def of(cls, chains: Sequence[Chain]) -> Place:
         """Where they are now."""
-        return cls([[layer.detach().clone() for layer in chain.layers] for chain in model.chains()])
+        return cls([[layer.detach().clone() for layer in chain.layers] for chain in chains])
 
     @torch.no_grad()
-    def back(self, model: Model) -> None:
+    def back(self, chains: Sequence[Chain]) -> None:
         """Move them there."""
-        for chain, own in zip(model.chains(), self.layers, strict=True):
+        for chain, own in zip(chains, self.layers, strict=True):
             for layer, values in zip(chain.layers, own, strict=True):
                 layer.copy_(values)
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # What graphs, header and HDF5 take beside the coded weights.
 OVERHEAD_BYTES = 500
+# What each further network takes of the header.
+NETWORK_BYTES = 230
 # No network takes less.
 SMALLEST_BYTES = 640
 # What twice the bytes of the weights bring, about; and between what that lies on fields from noisy

@@ -22,8 +22,8 @@ from inrvis.encoder.quantise import Quantiser, coded_bits
 from inrvis.encoder.rounding import (
     Trained,
     fit,
+    qualities,
     rounded,
-    rounded_loss,
 )
 from inrvis.encoder.settings import (
     FourierSettings,
@@ -31,14 +31,13 @@ from inrvis.encoder.settings import (
     TrainingSettings,
 )
 from inrvis.encoder.settling import settle, settling_rounds, settling_seconds
-from inrvis.encoder.sizes import OVERHEAD_BYTES
+from inrvis.encoder.sizes import NETWORK_BYTES, OVERHEAD_BYTES
 from inrvis.encoder.start import Start
 from inrvis.encoder.training import (
     Report,
     Trainer,
     Trial,
     part_of,
-    peak_psnr_db,
     seconds_per_step,
 )
 from inrvis.encoder.variants import best_variant
@@ -118,6 +117,11 @@ class VolumeEncoder:
         """Channels of the network."""
         return self._maker.channels
 
+    @property
+    def fixed_bytes(self) -> int:
+        """Bytes that a file takes beside its weights and what every file with a network takes."""
+        return self._assembly.fixed_bytes + NETWORK_BYTES * (len(self._maker.groups()) - 1)
+
     def prepare(
         self, budget_bytes: float, training: TrainingSettings
     ) -> tuple[Trial | None, TrainingSettings]:
@@ -147,7 +151,11 @@ class VolumeEncoder:
         """
         if start is None:
             _, training = self.prepare(budget_bytes, training)
-        return self._train(budget_bytes, training, start, self._report, psnr_db, number=number)
+        trained = self._train(budget_bytes, training, start, self._report, psnr_db, number=number)
+        if self._maker.separate and trained.start is None:
+            # Files have the quality of their worst array; a long training tells more than a trial.
+            self._level(qualities(trained))
+        return trained
 
     def rounds(self, budget_bytes: float, seconds: float) -> int:
         """Rounds in which a training of ``seconds`` at ``budget_bytes`` settles weights; or 0."""
@@ -171,8 +179,14 @@ class VolumeEncoder:
         # Shares of the bytes level out how good arrays are, whose mean stays about the same.
         self._maker.separate, self._sharing_known = bool(apart.mean() > shared.mean()), True
         if self._maker.separate:
-            self._maker.shares *= 2 ** ((apart.mean() - apart) / _DB_PER_DOUBLING)
+            self._level(apart)
         return self._spend(2 * share, training)
+
+    def _level(self, psnr_db: NDArray[np.float64]) -> None:
+        """Share bytes so that networks which have ``psnr_db`` will have about the same."""
+        doublings = (psnr_db.mean() - psnr_db) / _DB_PER_DOUBLING
+        # What is exact in next to no bytes must not take them all from the others.
+        self._maker.shares *= 2 ** doublings.clip(-1.0, 1.0)
 
     def _spend(self, share: float, training: TrainingSettings) -> TrainingSettings:
         """What is left of a training, of which progress is reported as of the whole."""
@@ -278,7 +292,7 @@ class VolumeEncoder:
     def _weight_bits(self, budget_bytes: float) -> float:
         """Bits that a file leaves for its weights, as first planned."""
         boxes = _BOXES_BYTES if isinstance(self._choice, SciSettings) else 0
-        return 8 * (budget_bytes - OVERHEAD_BYTES - boxes - self._assembly.fixed_bytes)
+        return 8 * (budget_bytes - OVERHEAD_BYTES - boxes - self.fixed_bytes)
 
     def _room(self, model: Model, budget_bytes: float) -> float:
         """Bits for the weights of ``model`` in a file of ``budget_bytes``."""
@@ -330,5 +344,8 @@ class VolumeEncoder:
 
 
 def trial_of(trained: Trained, training: TrainingSettings) -> Trial:
-    """What ``trained`` has reached in all of its ``training``."""
-    return Trial(peak_psnr_db(rounded_loss(trained)), training.seconds)
+    """What ``trained`` has reached in all of its ``training``.
+
+    Of several networks the mean, which all have once their shares of the bytes are levelled out.
+    """
+    return Trial(float(qualities(trained).mean()), training.seconds)

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from inrvis.encoder import variants, volume
@@ -13,7 +14,7 @@ from inrvis.encoder.assembly import Assembly
 from inrvis.encoder.models.siren import parameter_count
 from inrvis.encoder.normalise import normalise
 from inrvis.encoder.plan import Variant, plan_model
-from inrvis.encoder.rounding import rounded_loss
+from inrvis.encoder.rounding import qualities
 from inrvis.encoder.settings import SirenSettings, TrainingSettings
 from inrvis.encoder.sizes import OVERHEAD_BYTES
 from inrvis.encoder.training import Trial
@@ -47,11 +48,11 @@ def test_the_blocks_of_the_best_trial_are_taken(
     assert len(distinct) > 2
     tried = []
 
-    def loss(trained: Any) -> float:
+    def told(trained: Any) -> np.ndarray:
         tried.append(trained.model.settings.blocks)
-        return 0.1 if tried[-1] == blocks(encoder, 2.0) else 0.4
+        return np.array([30.0 if tried[-1] == blocks(encoder, 2.0) else 24.0])
 
-    monkeypatch.setattr(volume, "rounded_loss", loss)
+    monkeypatch.setattr(volume, "qualities", told)
     trained = encoder.train(BUDGET, BRIEF)
     assert trained.model.settings.blocks == blocks(encoder, 2.0)
     assert set(tried[: len(distinct)]) == distinct
@@ -136,14 +137,14 @@ def test_trials_measure_the_networks_they_train(
     good, bad = (encoder.train(BUDGET, BRIEF) for _ in range(2))
     for parameter in bad.model.parameters():
         parameter.data.zero_()
-    assert rounded_loss(good) < rounded_loss(bad)
+    assert qualities(good) > qualities(bad)
 
 
 def test_no_trial_where_it_would_not_tell(
     encoder: VolumeEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(volume, "_TRIAL_STEPS", 150)
-    monkeypatch.setattr(volume, "rounded_loss", lambda _: pytest.fail("a trial"))
+    monkeypatch.setattr(volume, "qualities", lambda _: pytest.fail("a trial"))
     trained = encoder.train(BUDGET, BRIEF)
     assert trained.model.settings.blocks == blocks(encoder, 1.0)
 

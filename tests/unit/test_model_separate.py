@@ -12,6 +12,7 @@ import torch
 import inrvis
 from inrvis.container.sections import write_file
 from inrvis.decoder.network import Network
+from inrvis.encoder import volume
 from inrvis.encoder.assembly import Assembly
 from inrvis.encoder.models.base import Model, plain
 from inrvis.encoder.normalise import normalise
@@ -85,7 +86,24 @@ def test_the_loss_is_the_mean_over_all_channels(encoder: VolumeEncoder) -> None:
             float(part.loss(own, plain)) for part, own in zip(model._models, batch, strict=True)
         ]
         total = float(model.loss(batch, plain))
+        apart = [float(own) for own in model.losses(batch, plain)]
+    assert apart == losses
     assert total == pytest.approx(np.average(losses, weights=[1, 2, 1]), rel=1e-5)
+
+
+def test_trainings_level_out_how_good_networks_are(
+    encoder: VolumeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder._maker.separate, encoder._sharing_known = True, True
+    before = encoder._maker.shares.copy()
+    # What is exact gets less, but not next to nothing.
+    monkeypatch.setattr(volume, "qualities", lambda _: np.array([300.0, 110.0, 100.0]))
+    encoder.train(12_000, BRIEF)
+    assert encoder._maker.shares / before == pytest.approx([1 / 2, 2, 2])
+    monkeypatch.setattr(volume, "qualities", lambda _: np.array([40.0, 39.0, 41.0]))
+    encoder.train(12_000, BRIEF)
+    changes = encoder._maker.shares / before
+    assert changes[2] < 2 < changes[1]
 
 
 def test_what_is_better_in_a_short_training_is_taken(

@@ -18,7 +18,7 @@ from inrvis.encoder.normalise import normalise
 from inrvis.encoder.octree import PartitionSettings
 from inrvis.encoder.plan import Variant
 from inrvis.encoder.quantise import Quantiser, coded_bits
-from inrvis.encoder.rounding import Trained, rounded_loss
+from inrvis.encoder.rounding import Trained, qualities
 from inrvis.encoder.settings import SciSettings, TrainingSettings
 from inrvis.encoder.settling import settle, settling_rounds, settling_seconds
 from inrvis.encoder.training import Progress
@@ -59,7 +59,7 @@ def copied(trained: Trained) -> tuple[Trained, Quantiser]:
 
 def test_weights_settle_where_they_are_better_and_no_dearer(trained: Trained) -> None:
     own, quantiser = copied(trained)
-    before, bits = rounded_loss(own), coded_bits(quantiser, own.model.tensors())
+    before, bits = qualities(own), coded_bits(quantiser, own.model.tensors())
     told: list[Progress] = []
     settled = settle(own.model, quantiser, 12, told.append)
     fractions = [progress.fraction for progress in told]
@@ -67,7 +67,7 @@ def test_weights_settle_where_they_are_better_and_no_dearer(trained: Trained) ->
     assert 0 <= fractions[0] < fractions[-1] < 1
     assert settled != quantiser
     assert coded_bits(settled, own.model.tensors()) <= bits
-    assert rounded_loss(Trained(own.model, settled, 0)) < 0.9 * before
+    assert qualities(Trained(own.model, settled, 0)) > before + 0.4
     for name, tensor in own.model.tensors().items():
         integers = (tensor.double() / settled.step(name)).detach().numpy()
         np.testing.assert_allclose(integers, np.round(integers), atol=1e-3)
@@ -193,7 +193,38 @@ def test_several_arrays_have_a_chain_each(field: Any) -> None:
     assert len(chains) == 2
     names = {name for chain in chains for name in chain.names}
     assert {*names, *(f"{name}b" for name in names)} == set(trained.model.tensors())
-    assert rounded_loss(trained) < 1
+    assert (qualities(trained) > 6).all()
+
+
+def test_each_chain_settles_again_on_a_grid_of_its_own(field: Any) -> None:
+    values = field((24, 22, 20), "float32")
+    image = replace(from_array(values), arrays={"a": values, "b": np.roll(values, 5, 0) ** 3})
+    assembly = Assembly(image, normalise(image), {})
+    made = VolumeEncoder(assembly, "siren", device="cpu", seed=3)
+    made._maker.separate, made._sharing_known = True, True
+    trained = made._train(1200, replace(BRIEF, seconds=5.0), variant=Variant())
+    assert trained.rounds
+    asked: list[Trained] = []
+
+    def finish(own: Trained) -> Encoded:
+        asked.append(own)
+        return assembly.finish(made.parts(own, own.quantiser))
+
+    first = finish(trained)
+    apart = abs(first.metrics["a"].psnr_db - first.metrics["b"].psnr_db)
+    assert apart > 0.5
+    goal = worst(first) - 2
+    found = coarsest(trained, goal, 1e9, finish)
+    assert found is not None
+    assert len(found.data) < len(first.data)
+    # No array has much more than it must have, however good it was.
+    for metrics in found.metrics.values():
+        assert goal <= metrics.psnr_db < goal + apart
+    before, after = asked[0].quantiser, asked[-1].quantiser
+    assert before is not None
+    assert after is not None
+    coarser = [after.step(name) / before.step(name) for name in ("0/w0", "1/w0")]
+    assert max(coarser) > 1.1 * min(coarser)
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +277,29 @@ def test_weights_settle_on_finer_grids_where_little_lacks(settled: Any) -> None:
     far = _Files(settled)
     assert far.coarsest(worst(whole) + 10, 1e9) is None
     assert len(far.made) == 1
+
+
+def test_a_grid_that_a_file_finds_too_coarse_is_given_up_for_one_between(settled: Any) -> None:
+    class _Stricter(_Files):
+        """The first file after that of the trained weights has less than its sample told."""
+
+        def __call__(self, trained: Trained) -> Encoded:
+            encoded = super().__call__(trained)
+            if len(self.made) != 2:
+                return encoded
+            less = {
+                name: replace(own, psnr_db=goal - 0.01) for name, own in encoded.metrics.items()
+            }
+            self.made[-1] = replace(encoded, metrics=less)
+            return self.made[-1]
+
+    goal = worst(_Files(settled)(settled[2])) - 4
+    own = _Stricter(settled)
+    found = own.coarsest(goal, 1e9)
+    assert found is not None
+    assert found is own.made[-1]
+    assert worst(found) >= goal
+    assert len(own.made[1].data) < len(found.data) < len(own.made[0].data)
 
 
 @pytest.mark.parametrize("above_db", [-4.0, 1.2])

@@ -62,7 +62,7 @@ class Model(nn.Module, ABC):
     """A network that trains on batches of its own drawing."""
 
     def chains(self) -> tuple[Chain, ...]:
-        """All of the model as chains that know nothing of each other; none if it has none."""
+        """All of the model as chains, one for each network; none where some network is not one."""
         return ()
 
     @abstractmethod
@@ -76,6 +76,10 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def loss(self, batch: Any, weigh: Weigh) -> Tensor:
         """Mean squared error of a batch."""
+
+    def losses(self, batch: Any, weigh: Weigh) -> list[Tensor]:
+        """That of each network, where there are several side by side."""
+        return [self.loss(batch, weigh)]
 
     @abstractmethod
     def matrices(self) -> list[nn.Parameter]:

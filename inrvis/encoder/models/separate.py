@@ -59,16 +59,20 @@ class Separate(Model):
 
     def loss(self, batch: Sequence[Any], weigh: Weigh) -> Tensor:
         """Mean squared error over all channels."""
-        total = torch.zeros(())
+        shares = [len(channels) / self._all for channels in self._channels]
+        losses = self.losses(batch, weigh)
+        return torch.stack([share * own for share, own in zip(shares, losses, strict=True)]).sum()
+
+    def losses(self, batch: Sequence[Any], weigh: Weigh) -> list[Tensor]:
+        """That of each network."""
+        found = []
         for index, (model, part) in enumerate(zip(self._models, batch, strict=True)):
 
             def own(name: str, values: Tensor, prefix: str = f"{index}/") -> Tensor:
                 return weigh(prefix + name, values)
 
-            share = len(self._channels[index]) / self._all
-            loss = model.loss(part, plain if weigh is plain else own)
-            total = total.to(loss.device) + share * loss
-        return total
+            found.append(model.loss(part, plain if weigh is plain else own))
+        return found
 
     def matrices(self) -> list[nn.Parameter]:
         """Those of all networks."""
