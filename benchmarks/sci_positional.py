@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from inrvis.container.header import LatticeHeader, ModelHeader, TensorHeader
+from inrvis.container.header import LatticeHeader, ModelHeader
+from inrvis.container.tensors import TensorHeader
 from inrvis.decoder.blocks import Blocks
 from inrvis.encoder.assembly import NetworkParts
 from inrvis.encoder.export import fourier_graph

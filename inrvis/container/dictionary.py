@@ -55,5 +55,13 @@ _HEADERS = (
     b'"w3",[1,16,16],0.08,43],["w3b",[1,16,1],0.06,50],["w4",[1,16,16],0.1,36],["w4b",[1,16,1],0'
     b'.1,51],["w5",[1,16,16],0.07,39],["w5b",[1,16,1],0.05,58]]}],"times":[]}'
 )
+_SECOND = zlib.decompress(base64.b64decode(_GRAPHS)) + _HEADERS
+# The same with networks whose tensors are told in a few bytes.
+_NETWORKS = (
+    b'"models":[{"channels":[0],"graphs":[0,-1,1],"head":[8,1],"lattice":{"blocks":[1,1,1],"fea'
+    b'tures":8,"overlap":0,"spacing":0},"name":"siren","settings":{"depth":4,"width":16},"steps"'
+    b':"","trunk":[16,16,16,16,16,8]}],"times":[]}'
+)
+_THIRD = _SECOND[: _SECOND.rindex(b'"models"')] + _NETWORKS
 # All that readers know; writers use the last one.
-DICTIONARIES = (_FIRST, zlib.decompress(base64.b64decode(_GRAPHS)) + _HEADERS)
+DICTIONARIES = (_FIRST, _SECOND, _THIRD)

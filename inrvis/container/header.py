@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from inrvis.bitstream import NUMBER_OF_TABLES
+from inrvis.container.tensors import TensorHeader, tensors_to_json
 from inrvis.grid import ImageGrid
 
 MAX_POINTS = 1 << 36
@@ -26,8 +26,6 @@ MAX_MODELS = 64
 MAX_MASKS = 1024
 MAX_LEVELS = 4096
 MAX_BOXES = 1 << 14
-# In place of a table: the integers are the bits of float32 values, uncoded.
-RAW_TABLE = NUMBER_OF_TABLES
 DTYPES = (
     "uint8",
     "int8",
@@ -95,21 +93,6 @@ class ExactHeader:
 
 
 @dataclass(frozen=True)
-class TensorHeader:
-    """A quantised weight tensor: ``step * integer``, its integers coded with ``table``."""
-
-    name: str
-    shape: tuple[int, ...]
-    step: float
-    table: int
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
-
-
-@dataclass(frozen=True)
 class LatticeHeader:
     """How the volume is cut into blocks, and where a block's trunk is evaluated.
 
@@ -130,6 +113,11 @@ class LatticeHeader:
     spacing: int
     features: int
 
+    @property
+    def number(self) -> int:
+        """Number of blocks."""
+        return math.prod(self.blocks)
+
 
 @dataclass(frozen=True)
 class BoxesHeader:
@@ -149,6 +137,11 @@ class BoxesHeader:
     overlap: int
     features: int
     spacing: int = 0
+
+    @property
+    def number(self) -> int:
+        """Number of blocks."""
+        return len(self.boxes)
 
 
 @dataclass(frozen=True)
@@ -174,9 +167,7 @@ class ModelHeader:
     @property
     def number_of_blocks(self) -> int:
         """Number of trunks."""
-        if isinstance(self.lattice, BoxesHeader):
-            return len(self.lattice.boxes)
-        return math.prod(self.lattice.blocks)
+        return self.lattice.number
 
     @property
     def parameters(self) -> int:
@@ -274,10 +265,9 @@ def _model_to_json(model: ModelHeader) -> dict[str, Any]:
         "channels": list(model.channels),
         "graphs": list(model.graphs),
         "lattice": {"overlap": lattice.overlap, "features": lattice.features},
-        "trunk": [[t.name, list(t.shape), t.step, t.table] for t in model.trunk],
-        "head": [[t.name, list(t.shape), t.step, t.table] for t in model.head],
         "settings": dict(model.settings),
     }
+    values |= tensors_to_json(model.trunk, model.head, model.number_of_blocks)
     if isinstance(lattice, BoxesHeader):
         values["lattice"]["boxes"] = [list(box) for box in lattice.boxes]
     else:

@@ -27,15 +27,14 @@ from inrvis.container.header import (
     MAX_SIDE,
     MAX_SPACING,
     MAX_TENSORS,
-    RAW_TABLE,
     ArrayHeader,
     BoxesHeader,
     ExactHeader,
     LatticeHeader,
     ModelHeader,
-    TensorHeader,
     VolumeHeader,
 )
+from inrvis.container.tensors import RAW_TABLE, TensorHeader, layers
 from inrvis.errors import FormatError, LimitError
 from inrvis.grid import ImageGrid
 
@@ -282,14 +281,19 @@ def _check_what_gives(arrays: tuple[ArrayHeader, ...], models: tuple[ModelHeader
 
 
 def _parse_model(fields: Fields, grid: ImageGrid, channels: int) -> ModelHeader:
-    trunk = tuple(parse_tensor(t) for t in fields.items("trunk", MAX_TENSORS))
-    head = tuple(parse_tensor(t) for t in fields.items("head", MAX_TENSORS))
+    lattice = _parse_lattice(Fields(fields.mapping("lattice"), "lattice"), grid)
+    if fields.has("steps"):
+        rows, last = (fields.integers(key, None, 1, MAX_SIDE) for key in ("trunk", "head"))
+        trunk, head = layers(rows, last, fields.text("steps"), lattice.number)
+    else:
+        trunk = tuple(parse_tensor(t) for t in fields.items("trunk", MAX_TENSORS))
+        head = tuple(parse_tensor(t) for t in fields.items("head", MAX_TENSORS))
     if len({tensor.name for tensor in (*trunk, *head)}) != len(trunk) + len(head):
         raise FormatError("the file's header is malformed: names of its tensors")
     trunk_graph, interpolate_graph, head_graph = fields.integers("graphs", 3, -1, MAX_MODELS * 3)
     model = ModelHeader(
         name=fields.text("name"),
-        lattice=_parse_lattice(Fields(fields.mapping("lattice"), "lattice"), grid),
+        lattice=lattice,
         trunk=trunk,
         head=head,
         channels=fields.integers("channels", None, 0, channels - 1),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from inrvis.container.header import MAX_PARAMETERS, TensorHeader
+from inrvis.container.header import MAX_PARAMETERS
 from inrvis.container.header_parser import Fields, parse_root
 from inrvis.container.implicit_header import (
     ImplicitHeader,
@@ -16,6 +16,7 @@ from inrvis.container.implicit_header import (
     parse_range,
     parse_tensors,
 )
+from inrvis.container.tensors import TensorHeader
 from inrvis.errors import FormatError, LimitError
 from inrvis.parameters import Parameter
 

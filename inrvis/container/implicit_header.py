@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from inrvis.bitstream.latents import NUMBER_OF_SCALES
-from inrvis.container.header import MAX_TENSORS, TensorHeader
+from inrvis.container.header import MAX_TENSORS
 from inrvis.container.header_parser import Fields, parse_tensor
+from inrvis.container.tensors import TensorHeader
 from inrvis.errors import FormatError, LimitError
 
 MAX_WAVES = 64

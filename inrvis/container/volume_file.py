@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrvis.bitstream import IntegerDecoder, IntegerEncoder
-from inrvis.container.header import RAW_TABLE, ModelHeader, TensorHeader, VolumeHeader
+from inrvis.container.header import ModelHeader, VolumeHeader
 from inrvis.container.header_parser import parse_header
 from inrvis.container.sections import deflate, file_image, inflate, join, read_sections, split
+from inrvis.container.tensors import RAW_TABLE, TensorHeader
 from inrvis.errors import FormatError, LimitError
 
 # Coded layers are cut into chunks of at most this many voxels a side.

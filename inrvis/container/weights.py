@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inrvis.bitstream import IntegerDecoder, IntegerEncoder
-from inrvis.container.header import RAW_TABLE, TensorHeader
+from inrvis.container.tensors import RAW_TABLE, TensorHeader
 from inrvis.errors import FormatError, LimitError
 
 Integers = Mapping[str, NDArray[np.integer[Any]]]

@@ -47,9 +47,8 @@ def coarsest(trained: Trained, psnr_db: float, seconds: float, finish: Finish) -
     if trained.rounds:
         rounds = max(_FEWEST_ROUNDS, round(_ROUNDS_SHARE * trained.rounds))
         chains = trained.model.chains()
-        each = settling_seconds([chain.weights for chain in chains], rounds)
-        grids = min(_MOST_GRIDS, int(seconds / each))
-        if grids:
+        grids = _grids([settling_seconds([c.weights], rounds) for c in chains], seconds)
+        if all(grids):
             before = Place.of(chains)
             try:
                 return _by_settling(trained, trained.quantiser, psnr_db, (grids, rounds), finish)
@@ -81,19 +80,31 @@ def _by_rounding(
     return best
 
 
+def _grids(costs: Sequence[float], seconds: float) -> list[int]:
+    """Grids that there is time for, for each chain of which one takes ``costs`` seconds."""
+    grids, left = [0] * len(costs), len(costs)
+    # What small networks leave of their shares is for larger ones.
+    for number in sorted(range(left), key=costs.__getitem__):
+        grids[number] = min(_MOST_GRIDS, int(seconds / left / costs[number]))
+        seconds -= grids[number] * costs[number]
+        left -= 1
+    return grids
+
+
 def _by_settling(
     trained: Trained,
     quantiser: Quantiser,
     psnr_db: float,
-    times: tuple[int, int],
+    times: tuple[Sequence[int], int],
     finish: Finish,
 ) -> Encoded | None:
-    """Let weights settle on so many other grids, in so many rounds each; of each chain apart."""
+    """Let each chain's weights settle on so many other grids, in so many rounds each."""
     first = finish(trained)
     if worst(first) < psnr_db - _MOST_LACK_DB:
         return None
+    grids, rounds = times
     searches = [
-        _Search(trained.model, number, quantiser, own - psnr_db, times)
+        _Search(trained.model, number, quantiser, own - psnr_db, (grids[number], rounds))
         for number, own in enumerate(_qualities(first))
     ]
     while all(search.run() for search in searches):

@@ -17,7 +17,7 @@ from inrvis.encoder.models.fourier import FourierNetwork, plan_fourier
 from inrvis.encoder.models.sci import plan_sci
 from inrvis.encoder.models.separate import Separate
 from inrvis.encoder.models.siren import BlockSiren, parameter_count
-from inrvis.encoder.plan import BITS_PER_WEIGHT, Variant, plan_model
+from inrvis.encoder.plan import BITS_PER_WEIGHT, Variant, least_bits, plan_model
 from inrvis.encoder.rounding import TRIAL_VOXELS
 from inrvis.encoder.sampling import Sampler, TrainingData
 from inrvis.encoder.settings import FourierSettings, SciSettings, SirenSettings
@@ -45,7 +45,7 @@ class Maker:
     separate : bool
         Whether each array has a network of its own.
     shares : ndarray
-        Relative sizes of these.
+        Relative sizes of these, beyond those of the smallest networks.
     """
 
     def __init__(
@@ -114,11 +114,17 @@ class Maker:
 
     def plans(self, bits: float, variant: Variant) -> tuple[SirenSettings, ...]:
         """Size and blocks of each network, of ``bits`` in all; UsageError as `make`."""
-        groups = self.groups()
-        shares = self.shares / self.shares.sum() if self.separate else [1.0]
+        groups, own = self.groups(), [bits]
+        if len(groups) > 1:
+            # Shares are of what the smallest networks leave.
+            least = np.array([least_bits(len(group), variant) for group in groups])
+            more = max(bits - least.sum(), 0.0)
+            own = (
+                least * min(bits / least.sum(), 1.0) + more * self.shares / self.shares.sum()
+            ).tolist()
         return tuple(
-            plan_model(self._dimensions, len(group), bits * share, self._knot_spacing, variant)
-            for group, share in zip(groups, shares, strict=True)
+            plan_model(self._dimensions, len(group), part, self._knot_spacing, variant)
+            for group, part in zip(groups, own, strict=True)
         )
 
     def weights(self, plans: Sequence[SirenSettings]) -> list[int]:

@@ -35,7 +35,7 @@ _LONG_STEPS, _MOST_PARTS = 6000, 4
 _MOST_ATTEMPTS = 4
 # Share of a training for weights that settle on coarser grids, and the quality to train for then.
 # So many rounds settle weights as well as more do.
-_AGAIN_SHARE, _AGAIN_DB, _ENOUGH_ROUNDS, _MOST_GROWTH = 0.2, 0.5, 20, 1.25
+_AGAIN_SHARE, _AGAIN_DB, _ENOUGH_ROUNDS, _MOST_GROWTH = 0.2, 0.5, 40, 1.25
 # A network is tried where it may save this much of what layers take.
 _CHALLENGE_SHARE = 0.9
 # So far above the quality, another training of a smaller network is worth its time; a short one

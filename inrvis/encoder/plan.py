@@ -95,8 +95,8 @@ def plan_model(
     UsageError
         If not even the smallest network fits.
     """
-    bits = _BITS_OF_SMALL if weight_bits < _BITS_OF_SMALL * _MOST_OF_SMALL else BITS_PER_WEIGHT
-    bits *= variant.fineness
+    small = weight_bits < _BITS_OF_SMALL * _MOST_OF_SMALL
+    bits = variant.fineness * (_BITS_OF_SMALL if small else BITS_PER_WEIGHT)
     parameters = weight_bits / bits
     number = variant.density * parameters / _WEIGHTS_PER_BLOCK
     blocks = choose_blocks(dimensions, max(1.0, number))
@@ -131,3 +131,9 @@ def plan_model(
             f"one takes {int(smallest)}: ask for a lower ratio"
         )
     return settings(fitting[-1])
+
+
+def least_bits(channels: int, variant: Variant = USUAL_VARIANT) -> float:
+    """Bits of the weights of the smallest network, about."""
+    smallest = SirenSettings(width=_NARROWEST, blocks=(1, 1, 1), features=8, head_width=8)
+    return variant.fineness * _BITS_OF_SMALL * parameter_count(smallest, channels) + 1

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inrvis.container.header import RAW_TABLE, TensorHeader
+from inrvis.container.tensors import RAW_TABLE, TensorHeader
 from inrvis.encoder.assembly import NetworkParts
 from inrvis.encoder.models.base import Model, Weigh, plain
 from inrvis.encoder.quantise import Quantiser, best_table, coded_bits, scale_for_bits

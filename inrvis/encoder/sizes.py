@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from inrvis.encoder.training import Trial
 
 # What graphs, header and HDF5 take beside the coded weights.
-OVERHEAD_BYTES = 500
+OVERHEAD_BYTES = 440
 # What each further network takes of the header.
-NETWORK_BYTES = 230
+NETWORK_BYTES = 130
 # No network takes less.
-SMALLEST_BYTES = 640
+SMALLEST_BYTES = 580
 # What twice the bytes of the weights bring, about; and between what that lies on fields from noisy
 # to smooth, where two trainings have told it.
 DB_PER_DOUBLING, _LEAST_SLOPE_DB, _MOST_SLOPE_DB = 3.2, 1.5, 16.0

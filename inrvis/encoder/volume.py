@@ -48,12 +48,13 @@ _USED, _SPARE_BYTES = 0.995, 16
 # What the boxes of an octree take of a header.
 _BOXES_BYTES = 500
 _SMALLEST_BATCH = 2048
-# Share of the training that tells whether several arrays share a network, for each answer.
-_SHARING_TRIAL = 0.1
+# Share of the training that tells whether several arrays share a network, for each answer; no more
+# seconds than that tell more.
+_SHARING_TRIAL, _SHARING_SECONDS = 0.1, 30.0
 # Share for each trial of a variant. After so many steps of such batches they rank as long trainings
 # do; so more than a few times as many steps are wasted.
 _VARIANT_TRIAL, _TRIAL_STEPS, _MOST_TRIAL_STEPS, _TRIAL_BATCH = 0.03, 150, 500, 8192
-# About what twice the bytes bring, and what stands for no error at all.
+# About what twice the bytes bring small networks, and what stands for no error at all.
 _DB_PER_DOUBLING, _EXACT_DB = 5.0, 120.0
 # A network to start from serves where its weights get about as many bits as a new one's would.
 _START_BITS_PER_WEIGHT = (3.5, 12.0)
@@ -170,7 +171,7 @@ class VolumeEncoder:
 
     def _choose_sharing(self, budget_bytes: float, training: TrainingSettings) -> TrainingSettings:
         """Whether several arrays share a network; what is left of the training."""
-        share = _SHARING_TRIAL
+        share = min(_SHARING_TRIAL, _SHARING_SECONDS / training.seconds)
         trial = replace(training, seconds=share * training.seconds)
         shared, apart = (
             self._qualities(way, budget_bytes, trial, part_of(self._report, number * share, share))

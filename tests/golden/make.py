@@ -17,17 +17,16 @@ import numpy as np
 
 from inrvis.bitstream.masks import encode_mask
 from inrvis.container.header import (
-    RAW_TABLE,
     ArrayHeader,
     BoxesHeader,
     ExactHeader,
     LatticeHeader,
     ModelHeader,
-    TensorHeader,
     VolumeHeader,
 )
 from inrvis.container.sections import deflate, file_image, inflate, read_sections
 from inrvis.container.series_file import append_volume
+from inrvis.container.tensors import RAW_TABLE, TensorHeader
 from inrvis.container.volume_file import Contents, volume_image
 from inrvis.encoder.export import head_graph, interpolate_graph, trunk_graph
 from inrvis.files import replacing

@@ -31,9 +31,9 @@ from inrvis.container.header import (
     ExactHeader,
     LatticeHeader,
     ModelHeader,
-    TensorHeader,
     VolumeHeader,
 )
+from inrvis.container.tensors import TensorHeader, layers
 from inrvis.decoder.blocks import Axis
 from inrvis.grid import ImageGrid
 
@@ -101,8 +101,13 @@ def test_header_fields() -> None:
         (ModelHeader("siren", LatticeHeader((1, 1, 1), 0, 0, 1), (tensor,), (tensor,), (0,)),),
         masks=1,
     )
+    trunk, _ = layers([1], [], "9qG<7P", 1)
     boxed = replace(
-        example.models[0], lattice=BoxesHeader(((0, 0, 0, 2, 2, 2),), 0, 1), graphs=(0, -1, 1)
+        example.models[0],
+        lattice=BoxesHeader(((0, 0, 0, 2, 2, 2),), 0, 1),
+        graphs=(0, -1, 1),
+        trunk=trunk,
+        head=(),
     )
     both = (example, replace(example, models=(boxed,)))
     real = set().union(*(keys(header._to_json()) for header in both))
@@ -139,11 +144,24 @@ def test_magic_version_and_sections() -> None:
 
 
 def test_the_dictionaries_of_zlib_streams() -> None:
-    first, graphs, headers = (
+    first, graphs, headers, networks = (
         "".join(block.splitlines()).encode("ascii")
         for block in re.findall(r"```text\n(.*?)```", FORMAT[: FORMAT.index("## 2.")], re.DOTALL)
     )
-    assert (first, zlib.decompress(base64.b64decode(graphs)) + headers) == DICTIONARIES
+    second = zlib.decompress(base64.b64decode(graphs)) + headers
+    third = second[: second.rindex(b'"models"')] + networks
+    assert (first, second, third) == DICTIONARIES
+
+
+def test_the_example_of_layers() -> None:
+    start = FORMAT.index('Example: `"trunk":[1]')
+    fields, steps, *tensors = re.findall(r"`(.*?)`", FORMAT[start : FORMAT.index("\n\n", start)])
+    told = json.loads("{" + fields + "," + steps + "}")
+    found, head = layers(told["trunk"], told["head"], told["steps"], 1)
+    assert not head
+    assert [[t.name, list(t.shape), t.step, t.table] for t in found] == [
+        json.loads(tensor) for tensor in tensors
+    ]
 
 
 def test_operators() -> None:

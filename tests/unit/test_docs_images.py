@@ -15,10 +15,10 @@ import pytest
 
 from inrvis.bitstream import outlines
 from inrvis.bitstream.latents import LatentEncoder, latent_counts, scales
-from inrvis.container.header import TensorHeader
 from inrvis.container.image_graphs import IMAGE_OPERATORS
 from inrvis.container.images_header import ROLES, CodecHeader, ImageKind, ImagesHeader
 from inrvis.container.implicit_header import IMPLICIT_ROLES, EmbeddingHeader, ImplicitHeader
+from inrvis.container.tensors import TensorHeader
 from inrvis.decoder.codes import code_of, grid_of, waves_of
 from inrvis.parameters import Cell, Parameter
 

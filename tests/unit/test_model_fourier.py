@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import inrvis
-from inrvis.container.header import RAW_TABLE
+from inrvis.container.tensors import RAW_TABLE
 from inrvis.encoder.assembly import Assembly
 from inrvis.encoder.masks import MaskSettings, training_mask
 from inrvis.encoder.models.fourier import FourierNetwork, parameter_count, plan_fourier

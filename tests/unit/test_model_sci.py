@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import inrvis
-from inrvis.container.header import RAW_TABLE
+from inrvis.container.tensors import RAW_TABLE
 from inrvis.decoder.blocks import blocks_of
 from inrvis.encoder.assembly import Assembly
 from inrvis.encoder.funnel import parameter_count

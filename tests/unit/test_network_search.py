@@ -46,7 +46,10 @@ def test_weights_are_rounded_as_they_were_trained(assembly: Assembly) -> None:
     own = made.parts(trained, trained.quantiser)
     # The training itself has aimed at the budget, with everything in the file.
     assert 0.95 * BUDGET < assembly.size(own) <= BUDGET
-    assert made.fit(trained, BUDGET).models == own.models
+    fitted = made.fit(trained, BUDGET)
+    # Another grid only where it is better than the one that weights were trained for.
+    assert worst(assembly.finish(fitted)) >= worst(assembly.finish(own)) - 0.02
+    assert assembly.size(fitted) <= BUDGET
     assert assembly.size(made.fit(trained, BUDGET // 2)) <= BUDGET // 2
 
 

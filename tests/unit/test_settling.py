@@ -244,8 +244,11 @@ class _Files:
         self.trained, _ = copied(trained)
         self.trained = replace(self.trained, rounds=trained.rounds)
         self.made: list[Encoded] = []
+        self.steps: list[float] = []
 
     def __call__(self, trained: Trained) -> Encoded:
+        assert trained.quantiser is not None
+        self.steps.append(trained.quantiser.step("w1"))
         parts = self._encoder.parts(trained, trained.quantiser)
         self.made.append(self._assembly.finish(parts))
         return self.made[-1]
@@ -299,7 +302,7 @@ def test_a_grid_that_a_file_finds_too_coarse_is_given_up_for_one_between(settled
     assert found is not None
     assert found is own.made[-1]
     assert worst(found) >= goal
-    assert len(own.made[1].data) < len(found.data) < len(own.made[0].data)
+    assert own.steps[0] < own.steps[-1] < own.steps[1]
 
 
 @pytest.mark.parametrize("above_db", [-4.0, 1.2])

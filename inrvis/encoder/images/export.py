@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inrvis.container.header import RAW_TABLE, TensorHeader
 from inrvis.container.images_header import ROLES, SPATIAL_ROLES, CodecHeader
+from inrvis.container.tensors import RAW_TABLE, TensorHeader
 from inrvis.container.weights import pack_tensors, unpack_tensors
 from inrvis.decoder.image_graphs import Array, SessionSettings
 from inrvis.decoder.pairs import PairNetworks

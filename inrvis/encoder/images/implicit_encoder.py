@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from inrvis.bitstream.latents import NUMBER_OF_SCALES, LatentEncoder, latent_counts
-from inrvis.container.header import TensorHeader
 from inrvis.container.implicit_header import MAX_WAVES, EmbeddingHeader, ImplicitHeader
+from inrvis.container.tensors import TensorHeader
 from inrvis.decoder.image_graphs import SessionSettings
 from inrvis.decoder.implicit import ImplicitNetwork, embedding_tables, values_of
 from inrvis.decoder.streams import checksum

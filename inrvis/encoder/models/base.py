@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from inrvis.container.header import ModelHeader, TensorHeader
+from inrvis.container.header import ModelHeader
+from inrvis.container.tensors import TensorHeader
 
 # Maps the name and the values of a weight tensor to the values to be used.
 Weigh = Callable[[str, Tensor], Tensor]

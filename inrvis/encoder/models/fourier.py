@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from inrvis.container.header import LatticeHeader, ModelHeader, TensorHeader
+from inrvis.container.header import LatticeHeader, ModelHeader
+from inrvis.container.tensors import TensorHeader
 from inrvis.decoder.blocks import Blocks
 from inrvis.encoder.export import fourier_graph
 from inrvis.encoder.models.base import Exported, Model, Weigh, named

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from inrvis.container.header import BoxesHeader, ModelHeader, TensorHeader
+from inrvis.container.header import BoxesHeader, ModelHeader
+from inrvis.container.tensors import TensorHeader
 from inrvis.decoder.blocks import Boxes
 from inrvis.encoder.export import trunk_graph
 from inrvis.encoder.funnel import allocate, funnel, parameter_count, width_classes

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from inrvis.container.header import ModelHeader, TensorHeader
+from inrvis.container.header import ModelHeader
+from inrvis.container.tensors import TensorHeader
 from inrvis.encoder.models.base import Chain, Exported, Model, Weigh, plain
 
 

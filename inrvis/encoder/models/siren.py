@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from inrvis.container.header import ModelHeader, TensorHeader
+from inrvis.container.header import ModelHeader
+from inrvis.container.tensors import TensorHeader
 from inrvis.encoder.export import head_graph, interpolate_graph, trunk_graph
 from inrvis.encoder.models.base import Chain, Exported, Model, Weigh
 from inrvis.encoder.models.sine import columns_of, sine, weighed
