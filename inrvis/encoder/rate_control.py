@@ -298,7 +298,7 @@ class _Search:
             size = self.assembly.size(_NO_NETWORKS, layers)
             if size <= budget:
                 high, best = middle, (middle, layers)
-                if size > 0.985 * budget:
+                if size > 0.99 * budget:
                     break
             else:
                 low = middle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import inrvis
 from inrvis.container.sections import deflate, file_image, inflate, read_sections
 from inrvis.container.series_file import read_series
+from inrvis.container.tensors import layers
 from inrvis.encoder.normalise import normalise
 from inrvis.encoder.rate_control import encode_to_target
 from inrvis.encoder.settings import TrainingSettings
@@ -174,6 +176,16 @@ def test_arrays_of_several_networks(first: tuple[Path, float], tmp_path: Path) -
     assert quality > first[1] - 3
 
 
+def listed(facts: Any) -> Any:
+    """The first network, its tensors listed one by one."""
+    model = facts["models"][0]
+    blocks = math.prod(model["lattice"]["blocks"])
+    found = layers(model["trunk"], model["head"], model.pop("steps"), blocks)
+    for key, own in zip(("trunk", "head"), found, strict=True):
+        model[key] = [[t.name, list(t.shape), t.step, t.table] for t in own]
+    return model
+
+
 def changed(path: Path, target: Path, change: Callable[[Any], None]) -> Path:
     sections = read_sections(path)
     facts = json.loads(inflate(sections["header"], "header"))
@@ -185,9 +197,10 @@ def changed(path: Path, target: Path, change: Callable[[Any], None]) -> Path:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda facts: facts["models"][0]["trunk"][0].__setitem__(0, "other"),
+        lambda facts: listed(facts)["trunk"][0].__setitem__(0, "other"),
         lambda facts: facts["models"][0]["trunk"].reverse(),
-        lambda facts: facts["models"][0]["head"][0].__setitem__(1, [16 * 8, 2]),
+        lambda facts: listed(facts)["trunk"].reverse(),
+        lambda facts: listed(facts)["head"][0].__setitem__(1, [16 * 8, 2]),
         lambda facts: facts["arrays"][0].update(scale=[0.0]),
         lambda facts: facts["models"][0]["lattice"].update(features=3),
     ],
