@@ -221,8 +221,9 @@ def _encode(volume: Volume, path: Path, words: Sequence[str]) -> Record:
 @cache
 def _source(*paths: str) -> str:
     """Identity of the sources that a record depends on."""
-    names = [f"HEAD:{path}" for path in paths]
-    identity = "-".join(_git("rev-parse", "--short=12", *names)) or "uncommitted"
+    # Git shortens one name at a time.
+    names = [_git("rev-parse", "--short=12", f"HEAD:{path}") for path in paths]
+    identity = "-".join(name[0] for name in names if name) or "uncommitted"
     return identity + "+changes" * bool(_git("status", "--porcelain", "--", *paths))
 
 
