@@ -19,8 +19,10 @@ _INPUTS = 3
 _FIRST, _LEFT_OUT, _BASE = ord("#"), ord("\\"), 91
 # A step has three decimal digits of its own, so many exponents, and two digits of the text.
 _MANTISSAS, _EXPONENTS = 900, 9
-# Every second width of tables, in both families; the last digit stands for RAW_TABLE.
-_FAMILY, _WIDTH_STEP, _WIDTHS = NUMBER_OF_TABLES // 2, 2, 45
+# Tables of these widths have a digit, in both families; the last digit stands for RAW_TABLE.
+_FAMILY = NUMBER_OF_TABLES // 2
+WIDTHS = (*range(0, 16, 4), *range(16, 98, 2))
+_RAW_DIGIT = 2 * len(WIDTHS)
 _CHARACTERS, _MOST_CHARACTERS = 3, 1024
 
 
@@ -99,13 +101,12 @@ def _digits(tensor: TensorHeader) -> str:
     mantissa, exponent = f"{tensor.step:.2e}".split("e")
     number = _MANTISSAS * -int(exponent) + round(100 * float(mantissa)) - 100
     family, width = divmod(tensor.table, _FAMILY)
-    index, odd = divmod(width, _WIDTH_STEP)
     if tensor.table == RAW_TABLE:
-        table = 2 * _WIDTHS
-    elif odd or index >= _WIDTHS:
+        table = _RAW_DIGIT
+    elif width not in WIDTHS:
         return ""
     else:
-        table = _WIDTHS * family + index
+        table = len(WIDTHS) * family + WIDTHS.index(width)
     if not 0 <= number < _MANTISSAS * _EXPONENTS or _step(number) != tensor.step:
         return ""
     return "".join(map(_character, (*divmod(number, _BASE), table)))
@@ -116,10 +117,10 @@ def _step_and_table(values: Iterator[int]) -> tuple[float, int]:
     number = _BASE * high + low
     if number >= _MANTISSAS * _EXPONENTS:
         raise FormatError("the file's header is malformed: model.steps")
-    if table == 2 * _WIDTHS:
+    if table == _RAW_DIGIT:
         return _step(number), RAW_TABLE
-    family, index = divmod(table, _WIDTHS)
-    return _step(number), _FAMILY * family + _WIDTH_STEP * index
+    family, index = divmod(table, len(WIDTHS))
+    return _step(number), _FAMILY * family + WIDTHS[index]
 
 
 def _step(number: int) -> float:

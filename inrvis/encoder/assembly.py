@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,11 @@ class Assembly:
     def fixed_bytes(self) -> int:
         """Bytes that a file takes for masks, and beyond its volume, whatever gives its values."""
         return sum(map(len, self._masks)) + self._extra
+
+    @cached_property
+    def overhead_bytes(self) -> int:
+        """Bytes of a file without what gives its values: container, header and `fixed_bytes`."""
+        return self.size(NetworkParts())
 
     def pack(
         self,

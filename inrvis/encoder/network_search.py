@@ -13,7 +13,7 @@ from inrvis.encoder.assembly import Assembly, Encoded, NetworkParts, worst
 from inrvis.encoder.coarsest import coarsest
 from inrvis.encoder.rounding import Trained
 from inrvis.encoder.settings import TrainingSettings
-from inrvis.encoder.sizes import SMALLEST_BYTES, Sizes, gain_db, is_hopeful
+from inrvis.encoder.sizes import SMALLEST_WEIGHTS_BYTES, Sizes, gain_db, is_hopeful
 from inrvis.encoder.training import Trial
 from inrvis.encoder.volume import VolumeEncoder, trial_of
 from inrvis.errors import UsageError
@@ -88,12 +88,12 @@ class NetworkSearch:
         self._training, self._began = training, began
 
     @property
-    def _fixed(self) -> int:
-        return self._encoder.fixed_bytes
+    def _overhead(self) -> int:
+        return self._encoder.overhead_bytes
 
     @property
     def _smallest(self) -> int:
-        return SMALLEST_BYTES + self._fixed
+        return SMALLEST_WEIGHTS_BYTES + self._overhead
 
     def of_size(self, budget: int) -> Encoded:
         """Best file of at most ``budget`` bytes.
@@ -137,7 +137,7 @@ class NetworkSearch:
             return
         tried, trial, training = self._try_from(self._part(_FIRST_SHARE, most), most)
         size = self._told_by(trial, training, tried).size_for(psnr_db)
-        sizes, found, fitted = Sizes(self._fixed), False, None
+        sizes, found, fitted = Sizes(self._overhead), False, None
         for _ in range(_MOST_ATTEMPTS):
             left = self._remaining(training, first=fitted is None and not found)
             if left is None:
@@ -309,7 +309,7 @@ class NetworkSearch:
             except UsageError:
                 if size >= most:
                     raise
-                size = min(self._fixed + _LARGER * (size - self._fixed), most)
+                size = min(self._overhead + _LARGER * (size - self._overhead), most)
 
     def _try_from(self, size: float, most: float) -> tuple[float, Trial, TrainingSettings]:
         """As `_try`, at the first size from ``size`` to ``most`` that there is a network for."""
@@ -327,12 +327,12 @@ class NetworkSearch:
         return trial_of(trained, brief), left
 
     def _part(self, share: float, size: float) -> float:
-        """So much of ``size`` bytes, of what they leave for a network; enough for the smallest."""
-        return max(self._smallest, self._fixed + share * (size - self._fixed))
+        """So much of ``size`` bytes, of what they leave for weights; enough for the smallest."""
+        return max(self._smallest, self._overhead + share * (size - self._overhead))
 
     def _told_by(self, trial: Trial, training: TrainingSettings, size: float) -> Sizes:
         """What a short training at ``size`` bytes tells of those of ``training``."""
-        sizes = Sizes(self._fixed)
+        sizes = Sizes(self._overhead)
         sizes.learn(size, trial.psnr_db + gain_db(training.seconds / trial.seconds))
         return sizes
 

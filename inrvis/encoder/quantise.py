@@ -14,8 +14,10 @@ from torch import Tensor
 
 from inrvis.bitstream import NUMBER_OF_TABLES, counts, reach
 from inrvis.bitstream.tables import TOTAL, WIDTHS_PER_FAMILY
+from inrvis.container.tensors import WIDTHS
 
 _ESCAPE_BITS = 32.0
+_WIDTHS = (*WIDTHS, *range(WIDTHS[-1] + 2, WIDTHS_PER_FAMILY, 2))
 _MOST_STEPS = 1 << 20
 # Disturbance of a tensor whose effect is measured, relative to its root mean square.
 _DISTURBANCE = 0.03
@@ -75,10 +77,10 @@ def _code_lengths(table: int) -> NDArray[np.float64]:
 def _candidates(centre: int) -> tuple[tuple[int, ...], NDArray[np.float64]]:
     """Tables of both families about ``centre``, and the bits of each magnitude with each.
 
-    The last row is that of all larger magnitudes. Every second width, which headers name in a
-    character, is enough: the one between would save a thousandth.
+    The last row is that of all larger magnitudes. Widths that headers have a digit for are enough:
+    those between would save a thousandth.
     """
-    steps = range(centre - 8, centre + 9, 2)
+    steps = [width for width in _WIDTHS if abs(width - centre) <= 8]
     tables = tuple(family + step for family in (0, WIDTHS_PER_FAMILY) for step in steps)
     lengths = [_code_lengths(table) for table in tables]
     bits = np.empty((max(map(len, lengths)), len(tables)))
@@ -92,8 +94,8 @@ def best_table(integers: NDArray[np.int64]) -> tuple[int, float]:
     """Table that codes ``integers`` in the fewest bits, and those bits."""
     deviation = math.sqrt(float(np.mean(integers.astype(np.float64) ** 2)))
     # Widths are 2**(step / 8) / 8 of a deviation of one; look around the one that fits.
-    centre = 2 * round(4 * math.log2(max(deviation, 1 / 8) * 8))
-    tables, bits = _candidates(min(max(centre, 8), WIDTHS_PER_FAMILY - 26))
+    centre = round(8 * math.log2(max(deviation, 1 / 8) * 8))
+    tables, bits = _candidates(min(centre, WIDTHS_PER_FAMILY - 25))
     histogram = np.bincount(np.minimum(np.abs(integers), len(bits) - 1).ravel())
     totals = histogram @ bits[: len(histogram)]
     best = int(totals.argmin())

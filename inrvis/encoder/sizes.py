@@ -10,12 +10,10 @@ from inrvis.encoder.settings import TrainingSettings
 if TYPE_CHECKING:
     from inrvis.encoder.training import Trial
 
-# What graphs, header and HDF5 take beside the coded weights.
-OVERHEAD_BYTES = 440
-# What each further network takes of the header.
-NETWORK_BYTES = 130
-# No network takes less.
-SMALLEST_BYTES = 580
+# What a network takes of a file beside its coded weights, and each further one.
+NETWORK_BYTES, FURTHER_NETWORK_BYTES = 105, 65
+# No network takes less, about, with and without what every file takes.
+SMALLEST_BYTES, SMALLEST_WEIGHTS_BYTES = 580, 140
 # What twice the bytes of the weights bring, about; and between what that lies on fields from noisy
 # to smooth, where two trainings have told it.
 DB_PER_DOUBLING, _LEAST_SLOPE_DB, _MOST_SLOPE_DB = 3.2, 1.5, 16.0
@@ -35,13 +33,13 @@ class Sizes:
 
     Parameters
     ----------
-    fixed_bytes : int
-        Bytes that a file takes whatever its network is, beside the usual ones.
+    overhead_bytes : int
+        Bytes that a file takes beside its weights.
     """
 
-    def __init__(self, fixed_bytes: int = 0) -> None:
-        self._overhead = OVERHEAD_BYTES + fixed_bytes
-        self._smallest = SMALLEST_BYTES + fixed_bytes
+    def __init__(self, overhead_bytes: int) -> None:
+        self._overhead = overhead_bytes
+        self._smallest = overhead_bytes + SMALLEST_WEIGHTS_BYTES
         self._octaves, self._psnr_db = 0.0, -math.inf
         self._db_per_doubling = DB_PER_DOUBLING
 

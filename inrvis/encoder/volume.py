@@ -31,7 +31,7 @@ from inrvis.encoder.settings import (
     TrainingSettings,
 )
 from inrvis.encoder.settling import settle, settling_rounds, settling_seconds
-from inrvis.encoder.sizes import NETWORK_BYTES, OVERHEAD_BYTES
+from inrvis.encoder.sizes import FURTHER_NETWORK_BYTES, NETWORK_BYTES
 from inrvis.encoder.start import Start
 from inrvis.encoder.training import (
     Report,
@@ -119,9 +119,10 @@ class VolumeEncoder:
         return self._maker.channels
 
     @property
-    def fixed_bytes(self) -> int:
-        """Bytes that a file takes beside its weights and what every file with a network takes."""
-        return self._assembly.fixed_bytes + NETWORK_BYTES * (len(self._maker.groups()) - 1)
+    def overhead_bytes(self) -> int:
+        """Bytes that a file takes beside its weights, about."""
+        further = FURTHER_NETWORK_BYTES * (len(self._maker.groups()) - 1)
+        return self._assembly.overhead_bytes + NETWORK_BYTES + further
 
     def prepare(
         self, budget_bytes: float, training: TrainingSettings
@@ -293,7 +294,7 @@ class VolumeEncoder:
     def _weight_bits(self, budget_bytes: float) -> float:
         """Bits that a file leaves for its weights, as first planned."""
         boxes = _BOXES_BYTES if isinstance(self._choice, SciSettings) else 0
-        return 8 * (budget_bytes - OVERHEAD_BYTES - boxes - self.fixed_bytes)
+        return 8 * (budget_bytes - boxes - self.overhead_bytes)
 
     def _room(self, model: Model, budget_bytes: float) -> float:
         """Bits for the weights of ``model`` in a file of ``budget_bytes``."""

@@ -16,7 +16,6 @@ from inrvis.encoder.normalise import normalise
 from inrvis.encoder.plan import Variant, plan_model
 from inrvis.encoder.rounding import qualities
 from inrvis.encoder.settings import SirenSettings, TrainingSettings
-from inrvis.encoder.sizes import OVERHEAD_BYTES
 from inrvis.encoder.training import Trial
 from inrvis.encoder.variants import DENSITIES, best_variant
 from inrvis.encoder.volume import VolumeEncoder
@@ -37,7 +36,7 @@ def encoder(field: Any, monkeypatch: pytest.MonkeyPatch) -> VolumeEncoder:
 
 
 def blocks(encoder: VolumeEncoder, density: float) -> tuple[int, int, int]:
-    bits = 8.0 * (BUDGET - OVERHEAD_BYTES)
+    bits = 8.0 * (BUDGET - encoder.overhead_bytes)
     return plan_model(DIMENSIONS, encoder.channels, bits, variant=Variant(density)).blocks
 
 

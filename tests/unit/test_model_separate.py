@@ -16,6 +16,7 @@ from inrvis.encoder import volume
 from inrvis.encoder.assembly import Assembly
 from inrvis.encoder.models.base import Model, plain
 from inrvis.encoder.normalise import normalise
+from inrvis.encoder.quantise import coded_bits
 from inrvis.encoder.rate_control import encode_to_target
 from inrvis.encoder.settings import TrainingSettings
 from inrvis.encoder.volume import VolumeEncoder
@@ -74,6 +75,18 @@ def test_a_network_for_each_array(
         )
         np.testing.assert_array_equal(volume.decode("label"), together[2])
         assert asked == {3}
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_what_a_file_takes_beside_its_weights_is_known_before(
+    encoder: VolumeEncoder, image: Image, separate: bool
+) -> None:
+    encoder._maker.separate, encoder._sharing_known = separate, True
+    trained = encoder.train(12_000, BRIEF)
+    assert trained.quantiser is not None
+    whole = Assembly(image, normalise(image), {}).size(encoder.parts(trained, trained.quantiser))
+    weights = coded_bits(trained.quantiser, trained.model.tensors()) / 8
+    assert whole - weights == pytest.approx(encoder.overhead_bytes, abs=60)
 
 
 def test_the_loss_is_the_mean_over_all_channels(encoder: VolumeEncoder) -> None:

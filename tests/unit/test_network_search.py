@@ -16,13 +16,14 @@ from inrvis.encoder.network_search import NetworkSearch
 from inrvis.encoder.normalise import normalise
 from inrvis.encoder.rounding import Trained
 from inrvis.encoder.settings import TrainingSettings
-from inrvis.encoder.sizes import DB_PER_DOUBLING, OVERHEAD_BYTES, SMALLEST_BYTES, Sizes, gain_db
+from inrvis.encoder.sizes import DB_PER_DOUBLING, SMALLEST_WEIGHTS_BYTES, Sizes, gain_db
 from inrvis.encoder.volume import VolumeEncoder
 from inrvis.errors import UsageError
 from inrvis.sources import from_array
 
 BRIEF = TrainingSettings(seconds=0.6, batch=1024)
 BUDGET = 6000
+OVERHEAD = 500
 
 
 @pytest.fixture(scope="module")
@@ -90,26 +91,26 @@ def test_batches_follow_the_weights(weights: int) -> None:
 
 
 def test_sizes_follow_from_trainings() -> None:
-    sizes = Sizes()
+    sizes = Sizes(OVERHEAD)
     sizes.learn(8000, 30.0)
     at = [sizes.size_for(db) for db in (10, 28, 30, 33, 40)]
     assert at == sorted(at)
     assert at[2] == pytest.approx(8000)
     # What the file takes without weights does not scale; and nothing is told of far sizes.
     twice = sizes.size_for(30 + DB_PER_DOUBLING)
-    assert twice == pytest.approx(OVERHEAD_BYTES + 2 * (8000 - OVERHEAD_BYTES))
-    assert at[0] == pytest.approx(OVERHEAD_BYTES + (8000 - OVERHEAD_BYTES) / 4)
+    assert twice == pytest.approx(OVERHEAD + 2 * (8000 - OVERHEAD))
+    assert at[0] == pytest.approx(OVERHEAD + (8000 - OVERHEAD) / 4)
     # A second one tells how much bytes bring.
-    sizes.learn(OVERHEAD_BYTES + 2 * (8000 - OVERHEAD_BYTES), 36.0)
+    sizes.learn(OVERHEAD + 2 * (8000 - OVERHEAD), 36.0)
     assert sizes.size_for(30.0) == pytest.approx(8000)
-    small = Sizes()
+    small = Sizes(OVERHEAD)
     small.learn(800, 60.0)
-    assert small.size_for(10.0) == SMALLEST_BYTES
+    assert small.size_for(10.0) == OVERHEAD + SMALLEST_WEIGHTS_BYTES
     # Nor do masks.
-    masked = Sizes(5000)
+    masked = Sizes(5000 + OVERHEAD)
     masked.learn(13_000, 30.0)
     for db in (10.0, 33.0, 40.0):
-        told = Sizes()
+        told = Sizes(OVERHEAD)
         told.learn(8000, 30.0)
         assert masked.size_for(db) == pytest.approx(5000 + told.size_for(db))
 
@@ -118,12 +119,12 @@ def test_sizes_follow_from_trainings() -> None:
 def test_better_files_are_never_told_to_be_smaller(
     size: float, psnr_db: float, other: float, other_db: float
 ) -> None:
-    sizes = Sizes()
+    sizes = Sizes(OVERHEAD)
     sizes.learn(size, psnr_db)
     sizes.learn(other, other_db)
     told = [sizes.size_for(float(db)) for db in range(0, 90, 3)]
     assert told == sorted(told)
-    assert sizes.size_for(other_db) == pytest.approx(max(other, SMALLEST_BYTES))
+    assert sizes.size_for(other_db) == pytest.approx(max(other, OVERHEAD + SMALLEST_WEIGHTS_BYTES))
 
 
 def test_longer_trainings_bring_more_and_short_ones_gain_most() -> None:
