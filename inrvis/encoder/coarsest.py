@@ -161,7 +161,7 @@ class _Search:
 
     def run(self) -> bool:
         """Let weights settle on the coarsest grid that does; False if there is none."""
-        while self._grids and (scale := self._next()):
+        while self._grids and (scale := self._next()) is not None:
             self._grids -= 1
             self._to_reached()
             self.quantiser = self.quantiser.at(scale)
@@ -201,7 +201,8 @@ class _Search:
         """Scale of the next grid; None where another one is of no use."""
         above_db, scale = self._above_db, self.quantiser.scale
         if not self._reached:
-            return scale * 2 ** min(above_db, -_LEAST_BITS)
+            # Weights that did not move have minus infinity: no scale is as fine as that.
+            return scale * 2 ** min(above_db, -_LEAST_BITS) or None
         met = self._reached[-1][0].scale
         if self._missed / met < _NEAR:
             return None
