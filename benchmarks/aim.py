@@ -10,13 +10,12 @@ least around a stream (`hdf5_overhead.json`) is added then; TTHRESH writes files
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.provenance import ROOT
+from benchmarks.provenance import load
 from benchmarks.volume_rate_distortion import OURS, PEERS
 
 Record = dict[str, Any]
@@ -107,12 +106,6 @@ def main() -> None:
         for target in targets:
             print(f"{kind} {target}: against bare streams {summary(results, kind, target)}")
             print(f"{kind} {target}: file against file {summary(results, kind, target, files)}")
-
-
-def load(name: str) -> Record:
-    """Results of a benchmark."""
-    path = ROOT / "benchmarks" / "results" / f"{name}.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))["results"])
 
 
 if __name__ == "__main__":

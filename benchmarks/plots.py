@@ -8,12 +8,11 @@ draws a small plot for every volume of `benchmarks.volume_rate_distortion`.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 from typing import Any
 
-from benchmarks.provenance import ROOT
+from benchmarks.provenance import load
 
 _STYLES = {
     "sz3": ("SZ3", "tab:orange"),
@@ -100,9 +99,7 @@ def main() -> None:
     parser.add_argument("--results", default="volume_rate_distortion", metavar="NAME")
     parser.add_argument("--columns", type=int, default=4)
     arguments = parser.parse_args()
-    file = ROOT / "benchmarks" / "results" / f"{arguments.results}.json"
-    results = json.loads(file.read_text(encoding="utf-8"))["results"]
-    plot_grid(results, arguments.picture, arguments.columns)
+    plot_grid(load(arguments.results), arguments.picture, arguments.columns)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,16 @@ def provenance() -> dict[str, Any]:
 
 def save(name: str, results: Any) -> Path:
     """Write ``results`` with their provenance to ``benchmarks/results/name.json``."""
-    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    path = _file(name)
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"provenance": provenance(), "results": results}, indent=1) + "\n")
     return path
+
+
+def load(name: str) -> dict[str, Any]:
+    """Return the results that `save` has kept under a name."""
+    return dict(json.loads(_file(name).read_text(encoding="utf-8"))["results"])
+
+
+def _file(name: str) -> Path:
+    return ROOT / "benchmarks" / "results" / f"{name}.json"

@@ -39,7 +39,7 @@ from benchmarks.codec_runs import (
     watched,
 )
 from benchmarks.peers import Peer, peers
-from benchmarks.provenance import ROOT, save
+from benchmarks.provenance import ROOT, load, save
 
 KINDS = ("psnr", "max_error")
 # What our files are called by the model that was asked for.
@@ -244,10 +244,10 @@ def _versions(peer: Peer) -> Record:
 
 
 def _earlier(name: str) -> Record:
-    path = ROOT / "benchmarks" / "results" / f"{name}.json"
-    if not path.exists():
+    try:
+        return load(name)
+    except FileNotFoundError:
         return {}
-    return dict(json.loads(path.read_text(encoding="utf-8"))["results"])
 
 
 def _program(text: str) -> Path:

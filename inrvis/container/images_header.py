@@ -194,7 +194,7 @@ class CodecHeader:
             "low": self.low,
             "high": self.high,
             "graphs": dict(self.graphs),
-            "tensors": [[t.name, list(t.shape), t.step, t.table] for t in self.tensors],
+            "tensors": [tensor.to_json() for tensor in self.tensors],
         } | {key: value for key, value in optional.items() if value}
 
 

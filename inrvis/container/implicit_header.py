@@ -119,7 +119,7 @@ class ImplicitHeader:
             "grid": list(self.grid),
             "low": self.low,
             "high": self.high,
-            "tensors": [[t.name, list(t.shape), t.step, t.table] for t in self.tensors],
+            "tensors": [tensor.to_json() for tensor in self.tensors],
         }
         if self.embedding is not None:
             values["embedding"] = {

@@ -40,6 +40,10 @@ class TensorHeader:
         """Number of elements."""
         return math.prod(self.shape)
 
+    def to_json(self) -> list[Any]:
+        """Name, shape, step and table; `header_parser.parse_tensor` undoes it."""
+        return [self.name, list(self.shape), self.step, self.table]
+
 
 def tensors_to_json(
     trunk: Sequence[TensorHeader], head: Sequence[TensorHeader], blocks: int
@@ -49,8 +53,7 @@ def tensors_to_json(
     They are short for layers one after the other whose steps have three decimal digits.
     """
     return _as_layers(tuple(trunk), tuple(head), blocks) or {
-        key: [[t.name, list(t.shape), t.step, t.table] for t in own]
-        for key, own in (("trunk", trunk), ("head", head))
+        key: [tensor.to_json() for tensor in own] for key, own in (("trunk", trunk), ("head", head))
     }
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.aim import cell, compared, load, row, smallest, summary
+from benchmarks.aim import cell, compared, row, smallest, summary
+from benchmarks.provenance import load
 
 DOCS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 

@@ -67,7 +67,7 @@ def test_weights_settle_where_they_are_better_and_no_dearer(trained: Trained) ->
     assert 0 <= fractions[0] < fractions[-1] < 1
     assert settled != quantiser
     assert coded_bits(settled, own.model.tensors()) <= bits
-    assert qualities(Trained(own.model, settled, 0)) > before + 0.4
+    assert qualities(Trained(own.model, settled, 0)) > before + 0.458
     for name, tensor in own.model.tensors().items():
         integers = (tensor.double() / settled.step(name)).detach().numpy()
         np.testing.assert_allclose(integers, np.round(integers), atol=1e-3)
@@ -193,7 +193,7 @@ def test_several_arrays_have_a_chain_each(field: Any) -> None:
     assert len(chains) == 2
     names = {name for chain in chains for name in chain.names}
     assert {*names, *(f"{name}b" for name in names)} == set(trained.model.tensors())
-    assert (qualities(trained) > 6).all()
+    assert (qualities(trained) > 6.03).all()
 
 
 def test_each_chain_settles_again_on_a_grid_of_its_own(field: Any) -> None:
