@@ -25,6 +25,9 @@ MAX_SECTION_BYTES = 1 << 32
 MAX_INFLATED_BYTES = 1 << 22
 # HDF5 takes room for its own bookkeeping in blocks of this size, and leaves what it does not need.
 _META_BLOCK_BYTES = 1
+# Bytes of an address and of a length in HDF5, where all sections share an attribute, which is less
+# than 64 KiB. (Groups of many datasets need more: they failed with 4.)
+_SMALL_ADDRESS_BYTES = 2
 
 
 def deflate(data: bytes, dictionary: bytes = DICTIONARIES[-1]) -> bytes:
@@ -113,6 +116,8 @@ def file_image(sections: Mapping[str, bytes], *, pack: bool = True) -> bytes:
     access.set_fapl_core(1 << 16, False)
     creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
     creation.set_obj_track_times(False)  # equal contents make equal files
+    if len(small) == len(sections):
+        creation.set_sizes(_SMALL_ADDRESS_BYTES, _SMALL_ADDRESS_BYTES)
     file_id = h5py.h5f.create(b"image.inr", h5py.h5f.ACC_TRUNC, creation, access)
     with h5py.File(file_id) as file:
         file.attrs["magic"] = np.bytes_(MAGIC)

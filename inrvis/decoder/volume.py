@@ -237,6 +237,14 @@ class Volume:
             list(pool.map(work, tiles(positions, 1, self.device)))
         return result
 
+    def decode_from(self, channels: NDArray[np.float32]) -> list[NDArray[Any]]:
+        """All arrays as `decode_arrays` gives them, where the networks' :meth:`channels` are known.
+
+        Layers on networks that stay the same are tried without running these each time.
+        """
+        everything = [np.arange(n) for n in self.grid.dimensions]
+        return [self._values(array, channels, everything, "all") for array in self.header.arrays]
+
     def _tile(
         self,
         wanted: Sequence[ArrayHeader],
@@ -252,17 +260,27 @@ class Volume:
         channels = self._networks.box(part, wanted)
         result = []
         for array, key in zip(wanted, keys, strict=True):
-            components = base_values(array, channels)
-            if self._adds_residual(array, layers):
-                for i, layer in enumerate(self._residuals[array.name]):
-                    components[i] += layer.box(part)
-            finished = final_values(array, components)
-            for component, value, mask in self._exact(array):
-                finished[component][mask.box(part)] = value
-            joined = finished[0] if array.components == 1 else np.stack(finished, axis=-1)
-            self._cache.put(key, joined)
-            result.append(joined)
+            values = self._values(array, channels, part, layers)
+            self._cache.put(key, values)
+            result.append(values)
         return result
+
+    def _values(
+        self,
+        array: ArrayHeader,
+        channels: NDArray[np.float32],
+        part: Sequence[NDArray[np.int64]],
+        layers: Layers,
+    ) -> NDArray[Any]:
+        """Values of an array at the positions ``part``, where networks give ``channels``."""
+        components = base_values(array, channels)
+        if self._adds_residual(array, layers):
+            for i, layer in enumerate(self._residuals[array.name]):
+                components[i] += layer.box(part)
+        finished = final_values(array, components)
+        for component, value, mask in self._exact(array):
+            finished[component][mask.box(part)] = value
+        return finished[0] if array.components == 1 else np.stack(finished, axis=-1)
 
     def _adds_residual(self, array: ArrayHeader, layers: Layers) -> bool:
         return bool(array.residual) and (layers == "all" or not self._networks.give(array))

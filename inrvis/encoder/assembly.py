@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -74,8 +74,10 @@ class LayerParts:
 
 @dataclass(frozen=True)
 class Encoded:
-    """One encoding: the file as bytes, and what its own decoding measures."""
+    """One encoding: its parts, the file as bytes, and what its own decoding measures."""
 
+    networks: NetworkParts
+    layers: LayerParts | None
     data: bytes
     metrics: Mapping[str, Metrics]
     header: VolumeHeader
@@ -111,6 +113,7 @@ class Assembly:
     ) -> None:
         self.image, self.normalised, self._extra = image, normalised, extra_bytes
         self._facts = {**facts, "inrvis": __version__}
+        self._known: tuple[NetworkParts, NDArray[np.float32]] | None = None
         chunks = Chunks(image.grid.dimensions)
         self._masks = tuple(
             encode_mask(mask[chunks.slices(chunk)]) for mask in normalised.masks for chunk in chunks
@@ -163,17 +166,45 @@ class Assembly:
             start = time.perf_counter()
             decoded = volume.decode_arrays(volume.arrays)
             seconds = time.perf_counter() - start
+        return self._measured(networks, layers, decoded, seconds)
+
+    def attempt(self, networks: NetworkParts, layers: LayerParts | None = None) -> Encoded:
+        """As `finish`, but for SSIM, and sooner: the last networks are not decoded again."""
+        channels = self.base(networks)
+        with self._opened(networks, layers) as volume:
+            start = time.perf_counter()
+            decoded = volume.decode_from(channels)
+            seconds = time.perf_counter() - start
+        return self._measured(networks, layers, decoded, seconds, structure=False)
+
+    def _measured(
+        self,
+        networks: NetworkParts,
+        layers: LayerParts | None,
+        decoded: Sequence[NDArray[Any]],
+        seconds: float,
+        *,
+        structure: bool = True,
+    ) -> Encoded:
         metrics = {
-            name: measure(array, values)
+            name: measure(array, values, structure=structure)
             for (name, array), values in zip(self.image.arrays.items(), decoded, strict=True)
         }
         header, data = self.pack(networks, layers, metrics)
-        return Encoded(data, metrics, header, seconds)
+        return Encoded(networks, layers, data, metrics, header, seconds)
 
     def base(self, networks: NetworkParts) -> NDArray[np.float32]:
-        """Channels, shape (channels, nz, ny, nx), that the real decoder gets from networks."""
-        with self._opened(networks, None) as volume:
-            return volume.channels()
+        """Channels, shape (channels, nz, ny, nx), that the real decoder gets from networks.
+
+        Those of the last networks are kept: they must not be changed.
+        """
+        if not networks.models:
+            shape = (self.normalised.values.shape[-1], *self.image.grid.shape)
+            return np.zeros(shape, dtype=np.float32)
+        if self._known is None or self._known[0] is not networks:
+            with self._opened(networks, None) as volume:
+                self._known = networks, volume.channels()
+        return self._known[1]
 
     def _opened(self, networks: NetworkParts, layers: LayerParts | None) -> Volume:
         data = self.pack(networks, layers)[1]
@@ -186,6 +217,8 @@ class Assembly:
 
 def _stored(metrics: Metrics) -> dict[str, float]:
     values = {name: float(f"{value:.5g}") for name, value in asdict(metrics).items()}
+    # It is PSNR in other words.
+    del values["nrmse"]
     # Infinity (an exact decoding) has no place in JSON.
     return {name: value for name, value in values.items() if np.isfinite(value)}
 

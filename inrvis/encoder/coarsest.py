@@ -15,8 +15,10 @@ from inrvis.encoder.rounding import TRIAL_VOXELS, Trained
 from inrvis.encoder.settling import Place, settle_on, settling_seconds
 from inrvis.encoder.training import peak_psnr_db
 
-# Grids are looked for so much finer and coarser, in halves of what is left.
-_FINEST, _COARSEST, _ROUNDINGS = 0.25, 4.0, 5
+# Grids are looked for so much finer and coarser, in halves of what is left; so many files are made
+# of what a sample tells, and so far off it may be.
+_FINEST, _COARSEST, _ROUNDINGS, _FILES = 0.25, 4.0, 6, 3
+_SAMPLED_DB = 0.3
 # Weights that settle again do so in a share of the rounds of the first time, on so many grids at
 # most; two grids as near as that are one.
 _ROUNDS_SHARE, _FEWEST_ROUNDS, _MOST_GRIDS, _NEAR = 0.25, 8, 10, 1.03
@@ -37,7 +39,7 @@ def coarsest(trained: Trained, psnr_db: float, seconds: float, finish: Finish) -
     psnr_db : float
         What all arrays shall have, in dB.
     seconds : float
-        Time for weights that settle again; others take next to none.
+        Time for weights that settle again; others take that of up to five files.
     finish : callable
         Makes the file.
     """
@@ -60,23 +62,42 @@ def coarsest(trained: Trained, psnr_db: float, seconds: float, finish: Finish) -
 def _by_rounding(
     trained: Trained, quantiser: Quantiser, psnr_db: float, finish: Finish
 ) -> Encoded | None:
-    def at(scale: float) -> Encoded:
-        return finish(replace(trained, quantiser=quantiser.at(scale * quantiser.scale)))
+    batch = trained.model.draw(TRIAL_VOXELS, 1.0)
+
+    def at(scale: float) -> Quantiser:
+        return quantiser.at(scale * quantiser.scale)
+
+    @torch.no_grad()
+    def sampled_db(scale: float) -> float:
+        losses = trained.model.losses(batch, at(scale).weigh)
+        return peak_psnr_db(max(map(float, losses)))
 
     # Weights have settled on their own grid: a little off it they are worse than far finer.
-    best = at(1.0)
+    best = finish(trained)
     low, high = (1.0, _COARSEST) if worst(best) >= psnr_db else (_FINEST, 1.0)
+    # A sample tells what another grid changes, and takes no time.
+    offset_db = worst(best) - sampled_db(1.0)
     if low < 1:
-        best = at(low)
+        if sampled_db(low) + offset_db < psnr_db - _SAMPLED_DB:
+            return None
+        best = finish(replace(trained, quantiser=at(low)))
         if worst(best) < psnr_db:
             return None
-    for _ in range(_ROUNDINGS):
-        middle = math.sqrt(low * high)
-        encoded = at(middle)
+        offset_db = worst(best) - sampled_db(low)
+    for _ in range(_FILES):
+        scale, over = low, high
+        for _ in range(_ROUNDINGS):
+            middle = math.sqrt(scale * over)
+            if sampled_db(middle) + offset_db >= psnr_db:
+                scale = middle
+            else:
+                over = middle
+        if scale == low:
+            break
+        encoded = finish(replace(trained, quantiser=at(scale)))
         if worst(encoded) >= psnr_db:
-            low, best = middle, encoded
-        else:
-            high = middle
+            return encoded
+        high, offset_db = scale, worst(encoded) - sampled_db(scale)
     return best
 
 

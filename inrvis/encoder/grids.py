@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from inrvis.container.header import MAX_LEVELS, ArrayHeader
 from inrvis.decoder.layers import Chunks
@@ -31,8 +32,10 @@ _SINGLE = 2.0**-18
 _OF_A_CONSTANT = 2.0**-40
 # Sums of neighbours of larger values may overflow.
 _LARGEST_SINGLE = 2.0**120
-# Halving the step of the wavelet coefficients brings about 6 dB.
-_SEARCH_ROUNDS = 14
+# Steps of coefficients that are looked at, relative to the range, and how near to find one, in
+# doublings: each changes the quality by about 6 dB. Less than that is no error at all.
+_STEPS, _STEP_TOLERANCE = (-30, 2), 0.002
+_NO_ERROR = 1e-30
 
 
 @dataclass(frozen=True)
@@ -284,18 +287,27 @@ class WaveletLayers:
         return tuple(part.encoder.plan for part in self.parts)
 
     def step_for(self, name: str, psnr_db: float) -> float:
-        """Largest step with which an array has ``psnr_db``, as the coefficients tell it."""
+        """Step with which an array has ``psnr_db``, as the coefficients tell it."""
         parts = [part for part in self.parts if part.name == name]
         voxels = sum(part.voxels for part in parts)
 
-        def reaches(step: float) -> bool:
+        def above(doublings: float) -> float:
+            step = 2.0**doublings
             squares = sum(
                 part.encoder.mean_squared_error(step * part.span) * part.voxels for part in parts
             )
-            mean = squares / voxels * step**2
-            return -10 * math.log10(max(mean, 1e-30)) >= psnr_db
+            return -10 * math.log10(max(squares / voxels * step**2, _NO_ERROR)) - psnr_db
 
-        return _largest(reaches)
+        least, most = _STEPS
+        # Nearly that of errors that are even: about as many dB for each doubling all the way.
+        near = math.log2(math.sqrt(12)) - psnr_db / (20 * math.log10(2)) - 1
+        if not least < near < most or above(near) <= 0:
+            near = least
+        if above(most) >= 0:
+            return 2.0**most
+        if near == least and above(least) <= 0:
+            return 2.0**least
+        return float(2.0 ** brentq(above, near, most, xtol=_STEP_TOLERANCE))
 
 
 def _precision(array: ArrayHeader) -> str:
@@ -304,18 +316,6 @@ def _precision(array: ArrayHeader) -> str:
     narrow = dtype == np.float32 or (dtype.kind != "f" and dtype.itemsize <= 2)
     small = max(abs(array.low), abs(array.high)) < _LARGEST_SINGLE
     return "single" if narrow and small else "double"
-
-
-def _largest(holds: Callable[[float], bool]) -> float:
-    """Largest step, within 2 %, for which something holds that holds for small steps."""
-    low, high = 2.0**-30, 4.0
-    for _ in range(_SEARCH_ROUNDS):
-        middle = math.sqrt(low * high)
-        if holds(middle):
-            low = middle
-        else:
-            high = middle
-    return low
 
 
 def _levels(planes: Sequence[NDArray[Any]]) -> NDArray[Any] | None:

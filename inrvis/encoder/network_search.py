@@ -103,12 +103,15 @@ class NetworkSearch:
         UsageError
             If no network is as small as that.
         """
-        return self._of_size(budget, self._training)
+        return self._of_size(budget, self._needed)
 
     def better(self, budget: int, psnr_db: float) -> Iterator[Encoded]:
         """File of at most ``budget`` bytes, unless it will hardly have ``psnr_db``."""
+        left = self._remaining(self._training)
+        if left is None:
+            return
         try:
-            trial, training = self._try(budget, self._training)
+            trial, training = self._try(budget, left)
             if is_hopeful(psnr_db, trial, training):
                 yield self._of_size(budget, training)
         except UsageError:
@@ -117,7 +120,7 @@ class NetworkSearch:
 
     def _of_size(self, budget: int, training: TrainingSettings) -> Encoded:
         trained = self._encoder.train(budget, training)
-        return self._assembly.finish(self._encoder.fit(trained, budget))
+        return self._assembly.attempt(self._encoder.fit(trained, budget))
 
     def of_quality(
         self, psnr_db: float, most: int, complete: Callable[[NetworkParts], Encoded]
@@ -139,7 +142,7 @@ class NetworkSearch:
         size = self._told_by(trial, training, tried).size_for(psnr_db)
         sizes, found, fitted = Sizes(self._overhead), False, None
         for _ in range(_MOST_ATTEMPTS):
-            left = self._remaining(training, first=fitted is None and not found)
+            left = self._remaining(training, needed=fitted is None and not found)
             if left is None:
                 break
             # Where a quality is out of reach, sizes must not run away.
@@ -165,7 +168,7 @@ class NetworkSearch:
             if found:
                 return
             fitted = self._encoder.fit(trained, int(size))
-            best = self._assembly.finish(fitted)
+            best = self._assembly.attempt(fitted)
             yield best
             if size >= most:
                 break
@@ -186,10 +189,11 @@ class NetworkSearch:
             if len(warm.data) < size:
                 yield warm
                 return
-        if most >= size:
+        left = self._remaining(self._training)
+        if most >= size or left is None:
             return
         try:
-            trial, training = self._try(most, self._training)
+            trial, training = self._try(most, left)
             if is_hopeful(psnr_db, trial, training):
                 goal = _Goal(psnr_db, most, complete)
                 sizes = self._told_by(trial, training, most)
@@ -212,13 +216,17 @@ class NetworkSearch:
         psnr_db, most = goal.psnr_db, goal.most
         seconds = _sizing_seconds(training)
         for _ in range(_MOST_SIZINGS):
-            training = replace(training, seconds=training.seconds - seconds)
-            brief = replace(training, seconds=seconds)
+            left = self._remaining(training)
+            if left is None:
+                return None
+            seconds = min(seconds, left.seconds)
+            brief = replace(left, seconds=seconds)
+            training = replace(left, seconds=left.seconds - seconds)
             budget, trained = self._first(
                 budget, most, partial(self._encoder.train, training=brief)
             )
             fitted = self._encoder.parts(trained, trained.quantiser)
-            alone = self._assembly.finish(fitted)
+            alone = self._assembly.attempt(fitted)
             yield alone
             # What misses little is a candidate, too: a longer training of a smaller one may fail.
             if psnr_db - _NEARLY_DB <= worst(alone) < psnr_db:
@@ -258,7 +266,7 @@ class NetworkSearch:
         part = replace(training, seconds=training.seconds / parts)
         much_db = _MUCH_DB if parts == 1 else _MUCH_OF_SHORT_DB
         for number in range(max(2, parts)):
-            left = self._remaining(part, first=number == 0)
+            left = self._remaining(part)
             if left is None:
                 return
             # Coarser weights for what is above the aim are no good where rounding is the error; the
@@ -313,7 +321,8 @@ class NetworkSearch:
 
     def _try_from(self, size: float, most: float) -> tuple[float, Trial, TrainingSettings]:
         """As `_try`, at the first size from ``size`` to ``most`` that there is a network for."""
-        size, (trial, left) = self._first(size, most, lambda own: self._try(own, self._training))
+        needed = self._needed
+        size, (trial, left) = self._first(size, most, lambda own: self._try(own, needed))
         return size, trial, left
 
     def _try(self, budget: float, training: TrainingSettings) -> tuple[Trial, TrainingSettings]:
@@ -344,7 +353,7 @@ class NetworkSearch:
         budget = min(_WARM_ROOM * weights.encoded_bytes, most)
         for share in _WARM_SHARES:
             training = replace(self._training, seconds=share * self._training.seconds)
-            left = self._remaining(training, first=share == _WARM_SHARES[0])
+            left = self._remaining(training)
             if left is None:
                 return
             trained = self._encoder.train(budget, left, weights)
@@ -354,14 +363,21 @@ class NetworkSearch:
                 return
             weights = self._encoder.after(trained)
 
-    def _remaining(self, training: TrainingSettings, *, first: bool) -> TrainingSettings | None:
+    @property
+    def _needed(self) -> TrainingSettings:
+        """What the clock has left of all training; a little in any case."""
+        return self._remaining(self._training, needed=True) or self._training
+
+    def _remaining(
+        self, training: TrainingSettings, *, needed: bool = False
+    ) -> TrainingSettings | None:
         """As much of ``training`` as the clock has left; None if that is too little."""
         if not self._training.clocked:
             return training
         left = self._training.seconds - (time.monotonic() - self._began)
-        least = _TRIAL_SHARE * self._training.seconds
-        # A first attempt there must be, even where all else took the time.
-        if left < least and not first:
+        least = min(_TRIAL_SHARE * self._training.seconds, training.seconds)
+        # Where there is nothing yet, a network there must be, even if all else took the time.
+        if left < least and not needed:
             return None
         return replace(training, seconds=min(training.seconds, max(left, least)))
 
@@ -383,7 +399,7 @@ class NetworkSearch:
         """Smallest file of ``trained`` that reaches ``psnr_db``, or None if it cannot."""
 
         def finish(own: Trained) -> Encoded:
-            return self._assembly.finish(self._encoder.parts(own, own.quantiser))
+            return self._assembly.attempt(self._encoder.parts(own, own.quantiser))
 
         return coarsest(trained, psnr_db, _AGAIN_SHARE * training.seconds, finish)
 

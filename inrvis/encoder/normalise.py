@@ -73,7 +73,7 @@ class _Masks:
 def normalise(
     image: Image, keep_background: tuple[tuple[float | None, ...], ...] | None = None
 ) -> Normalised:
-    """Map every component to a mean of zero and a range of two.
+    """Map every component to a mean of zero and a range of two, about.
 
     Parameters
     ----------
@@ -110,7 +110,8 @@ def normalise(
             low, high = float(plane.min()), float(plane.max())
             # What overflows is refused below.
             with np.errstate(all="ignore"):
-                scale = (high - low) / 2 or 1.0
+                # Few digits are enough, and more are dear in a header.
+                scale = float(f"{(high - low) / 2:.4g}") or 1.0
                 offset = float(plane.mean(dtype=np.float64))
                 if low < high:  # else it is the value itself
                     offset = _short(offset, scale)

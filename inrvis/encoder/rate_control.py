@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from os import PathLike
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING, Literal
 from inrvis.container.header import MAX_SPACING
 from inrvis.container.sections import write_file
 from inrvis.container.series_file import append_volume
-from inrvis.encoder.aim import Aim
-from inrvis.encoder.assembly import Assembly, Encoded, LayerParts, NetworkParts, worst
+from inrvis.encoder.assembly import Assembly, Encoded, worst
 from inrvis.encoder.bases import Based, bases
-from inrvis.encoder.grids import GridCoder, WaveletLayers
+from inrvis.encoder.grids import GridCoder
+from inrvis.encoder.layer_search import NO_NETWORKS, LayerSearch, smallest
 from inrvis.encoder.masks import background_value
 from inrvis.encoder.normalise import normalise
 from inrvis.encoder.settings import (
@@ -41,13 +40,8 @@ if TYPE_CHECKING:
 _MOST_TIMES, _MOST_AT_LEAST = 4, 3000
 # Time that rounding to a size takes, and packing, decoding and measuring for each value.
 _FINISH_SECONDS, _FINISH_SECONDS_PER_VALUE = 0.4, 1.2e-6
-# Rounds of aiming at a PSNR, and how far above it a file may be.
-_AIM_ROUNDS, _AIM_DB = 6, 0.02
-# Share of the time for plans of wavelets, the most encodings for that, and what one takes.
-_TRIALS_SHARE, _MOST_TRIALS = 0.05, 100
-_TRIAL_SECONDS, _TRIAL_SECONDS_PER_VALUE = 0.03, 3.3e-7
-_FURTHER_DB = (0.5, 2.0, 6.0, 20.0)
-_NO_NETWORKS = NetworkParts()
+# Most of the time that is kept for layers on networks.
+_MOST_SHARE = 0.25
 # What a series takes more than a volume of its own: for any step, a section in HDF5; and for the
 # first one in all, and for each array.
 _STEP_BYTES, _SERIES_BYTES, _SERIES_ARRAY_BYTES = 120, 1000, 48
@@ -191,48 +185,63 @@ class _Search:
         return self.make_encoder()
 
     @cached_property
+    def layers(self) -> LayerSearch:
+        """Search for coded layers."""
+        return LayerSearch(self.assembly, self.coder, self.training)
+
+    @cached_property
     def networks(self) -> NetworkSearch:
         """Search for networks alone."""
         from inrvis.encoder.network_search import NetworkSearch
 
-        return NetworkSearch(self.assembly, self.encoder, self.training, self.began)
+        training = self.training
+        if training.clocked:
+            # Layers on a network will take about what layers alone did.
+            finish = min(self.layers.seconds, _MOST_SHARE * training.seconds)
+            training = replace(training, seconds=training.seconds - finish)
+        return NetworkSearch(self.assembly, self.encoder, training, self.began)
 
     def size(self, budget: int) -> tuple[Encoded, bool]:
         """Best quality in at most ``budget`` bytes."""
-        if self.strategy == "network":
-            return self.networks.of_size(budget), True
-        coded = self._layers_in(budget)
-        if self.strategy == "layers":
-            if coded is None:
-                raise UsageError(
-                    f"coded layers of this volume do not fit into {budget} bytes: "
-                    "ask for a lower ratio, or for --model auto"
-                )
-            return coded, True
+        coded = self.layers.of_size(budget) if self.strategy != "network" else None
+        if self.strategy == "layers" and coded is None:
+            raise UsageError(
+                f"coded layers of this volume do not fit into {budget} bytes: "
+                "ask for a lower ratio, or for --model auto"
+            )
         if coded is None:
-            return self.networks.of_size(budget), True
-        return max([coded, *self.networks.better(budget, worst(coded))], key=worst), True
+            best = self.networks.of_size(budget)
+        elif self.strategy == "layers":
+            best = coded
+        else:
+            best = max([coded, *self.networks.better(budget, worst(coded))], key=worst)
+        return self._finished(best), True
 
     def quality(self, psnr_db: float) -> tuple[Encoded, bool]:
         """Smallest file of at least ``psnr_db``."""
-        layers = self._layers_of(psnr_db, _NO_NETWORKS)
-        size, complete = len(layers.data), partial(self._layers_of, psnr_db)
+        complete = partial(self.layers.of_quality, psnr_db)
+        layers = complete(NO_NETWORKS)
+        size = len(layers.data)
         if self.strategy == "network":
             most = max(_MOST_TIMES * size, _MOST_AT_LEAST + self.assembly.fixed_bytes)
             most = min(self._original, most)
-            best = _best([*self.networks.of_quality(psnr_db, most, complete)], psnr_db)
-            return best, worst(best) >= psnr_db
+            best = smallest([*self.networks.of_quality(psnr_db, most, complete)], psnr_db)
+            return self._finished(best), worst(best) >= psnr_db
         candidates = [layers]
         if self.strategy == "auto":
             candidates += self.networks.challenge(psnr_db, size, complete)
-        best = _best(candidates, psnr_db)
+        best = smallest(candidates, psnr_db)
         if worst(best) < psnr_db:
             # Beyond what the steps of wavelets reach: no error is larger than the mean one may be.
             try:
                 return self.bounded(MaxError(10 ** (-psnr_db / 20), relative=True))
             except UsageError:
                 pass
-        return best, worst(best) >= psnr_db
+        return self._finished(best), worst(best) >= psnr_db
+
+    def _finished(self, encoded: Encoded) -> Encoded:
+        """Once more, with all measures of what the whole decoder gives."""
+        return self.assembly.finish(encoded.networks, encoded.layers)
 
     def bounded(self, target: MaxError) -> tuple[Encoded, bool]:
         """Smallest file in which every value is within its bound."""
@@ -241,9 +250,9 @@ class _Search:
             for array in self.assembly.normalised.arrays
         ]
         by_levels = self.coder.by_levels(bounds)
-        choices = [] if by_levels is None else [(_NO_NETWORKS, by_levels)]
+        choices = [] if by_levels is None else [(NO_NETWORKS, by_levels)]
         try:
-            choices.append((_NO_NETWORKS, self.coder.bounded(bounds)))
+            choices.append((NO_NETWORKS, self.coder.bounded(bounds)))
         except UsageError:
             if not choices:
                 raise
@@ -275,80 +284,6 @@ class _Search:
     def _size(self, choice: Based) -> int:
         return self.assembly.size(*choice)
 
-    def _layers_in(self, budget: int) -> Encoded | None:
-        """Best file of layers alone with at most ``budget`` bytes; None if none fit."""
-        wavelets = self.coder.wavelets()
-        first = self._finest_in(wavelets, budget)
-        if first is None:
-            return None
-        step, layers = first
-        files = [self.assembly.finish(_NO_NETWORKS, layers)]
-        better = wavelets.rehalved({array.name: step for array in wavelets.arrays}, self._trials)
-        if better.plans != wavelets.plans and (finer := self._finest_in(better, budget)):
-            files.append(self.assembly.finish(_NO_NETWORKS, finer[1]))
-        return max(files, key=worst)
-
-    def _finest_in(self, wavelets: WaveletLayers, budget: int) -> tuple[float, LayerParts] | None:
-        """Finest step with which the file has at most ``budget`` bytes, and its layers."""
-        low, high = 2.0**-20, 4.0
-        best = None
-        for _ in range(18):
-            middle = math.sqrt(low * high)
-            layers = wavelets.encode(middle)
-            size = self.assembly.size(_NO_NETWORKS, layers)
-            if size <= budget:
-                high, best = middle, (middle, layers)
-                if size > 0.99 * budget:
-                    break
-            else:
-                low = middle
-        return best
-
-    @property
-    def _trials(self) -> int:
-        """Encodings of wavelets that may be spent on how they halve axes."""
-        values = sum(array.size for array in self.assembly.image.arrays.values())
-        each = _TRIAL_SECONDS + _TRIAL_SECONDS_PER_VALUE * values
-        return min(_MOST_TRIALS, int(_TRIALS_SHARE * self.training.seconds / each))
-
-    def _layers_of(self, psnr_db: float, networks: NetworkParts) -> Encoded:
-        """Encode with wavelet layers of at least ``psnr_db``, on top of ``networks``."""
-        channels = self.assembly.base(networks) if networks.models else None
-        wavelets = self.coder.wavelets(channels)
-        best, steps = self._aimed(psnr_db, networks, wavelets)
-        better = wavelets.rehalved(steps, self._trials)
-        if better.plans == wavelets.plans:
-            return best
-        return _best([best, self._aimed(psnr_db, networks, better)[0]], psnr_db)
-
-    def _aimed(
-        self, psnr_db: float, networks: NetworkParts, wavelets: WaveletLayers
-    ) -> tuple[Encoded, Mapping[str, float]]:
-        """Smallest file of at least ``psnr_db``, or the nearest to it; and its steps."""
-        aims = {array.name: Aim(psnr_db) for array in wavelets.arrays}
-        candidates: list[tuple[Encoded, Mapping[str, float]]] = []
-
-        def encode_at(aims: Mapping[str, float]) -> Encoded:
-            steps = {name: wavelets.step_for(name, aim) for name, aim in aims.items()}
-            encoded = self.assembly.finish(networks, wavelets.encode(steps))
-            candidates.append((encoded, steps))
-            return encoded
-
-        for _ in range(_AIM_ROUNDS):
-            encoded = encode_at({name: aim.psnr_db for name, aim in aims.items()})
-            found = {name: metrics.psnr_db for name, metrics in encoded.metrics.items()}
-            if all(0 <= db - psnr_db < _AIM_DB for db in found.values()):
-                break
-            for name, aim in aims.items():
-                aim.learn(found[name])
-        # Few integers know few qualities, and the aim may swing around one.
-        for further in _FURTHER_DB:
-            if any(worst(encoded) >= psnr_db for encoded, _ in candidates):
-                break
-            encode_at(dict.fromkeys(aims, psnr_db + further))
-        best = _best([encoded for encoded, _ in candidates], psnr_db)
-        return next((encoded, steps) for encoded, steps in candidates if encoded is best)
-
     def _with_base(self, bounds: Sequence[float], size: int) -> Iterator[Based]:
         """Networks with layers that keep ``bounds``, where ``size`` bytes do without."""
         # Masks take what they take: shares are of the rest.
@@ -374,11 +309,3 @@ class _Search:
             began=self.began,
             named=self.strategy == "network",
         )
-
-
-def _best(candidates: Sequence[Encoded], psnr_db: float) -> Encoded:
-    """Smallest file of at least ``psnr_db``, or the one that comes nearest to it."""
-    good = [encoded for encoded in candidates if worst(encoded) >= psnr_db]
-    if good:
-        return min(good, key=lambda encoded: len(encoded.data))
-    return max(candidates, key=worst)

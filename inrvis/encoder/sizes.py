@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # What a network takes of a file beside its coded weights, and each further one.
 NETWORK_BYTES, FURTHER_NETWORK_BYTES = 105, 65
 # No network takes less, about, with and without what every file takes.
-SMALLEST_BYTES, SMALLEST_WEIGHTS_BYTES = 580, 140
+SMALLEST_BYTES, SMALLEST_WEIGHTS_BYTES = 520, 140
 # What twice the bytes of the weights bring, about; and between what that lies on fields from noisy
 # to smooth, where two trainings have told it.
 DB_PER_DOUBLING, _LEAST_SLOPE_DB, _MOST_SLOPE_DB = 3.2, 1.5, 16.0

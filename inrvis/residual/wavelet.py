@@ -225,10 +225,15 @@ class WaveletEncoder:
         The transform is nearly orthonormal, and so is the estimate nearly right.
         """
         scaled = self._scaled(step)
+        squares = np.square(scaled, dtype=np.float64).sum()
+        # Most coefficients are zero, and what they are is their error.
+        scaled = scaled[scaled >= 0.5 + _DEADZONE]
+        squares -= np.square(scaled, dtype=np.float64).sum()
         integers = np.floor(scaled + scaled.dtype.type(0.5 - _DEADZONE)).astype(np.int64)
         shift = np.array([0, *_centres(scaled, integers)]) * _CENTRE_UNIT
         errors = scaled - integers - shift.astype(scaled.dtype)[np.minimum(integers, _CENTRES)]
-        return float(np.square(errors, dtype=np.float64).mean())
+        squares += np.square(errors, dtype=np.float64).sum()
+        return max(float(squares), 0.0) / self._coefficients.size
 
     def _scaled(self, step: float) -> Floats:
         scaled: Floats = np.abs(self._coefficients)

@@ -53,7 +53,7 @@ def test_decoding_loads_nothing_of_the_encoder() -> None:
 def test_a_numpy_array(field: Field, tmp_path: Path) -> None:
     values, seen = field((24, 22, 25), "float32"), []
     path = tmp_path / "f.inr"
-    report = inrvis.encode(values, path, progress=seen.append, **BUDGET)
+    report = inrvis.encode(values, path, model="siren", progress=seen.append, **BUDGET)
     assert report.target_met
     assert report.encoded_bytes == path.stat().st_size
     assert report.original_bytes == values.nbytes

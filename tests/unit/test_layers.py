@@ -178,6 +178,13 @@ def test_a_part_is_a_part_of_the_whole(volume: Volume, golden: Golden, stride: i
                 np.testing.assert_allclose(part, expected, rtol=1e-6)
 
 
+def test_known_channels_give_what_networks_give(volume: Volume) -> None:
+    known = volume.decode_from(volume.channels())
+    for values, decoded in zip(known, volume.decode_arrays(volume.arrays), strict=True):
+        assert values.dtype == decoded.dtype
+        np.testing.assert_array_equal(values, decoded)
+
+
 def test_the_base_is_what_the_network_says(golden: Golden, edited: Edited) -> None:
     def without(facts: Any) -> None:
         for array in facts["arrays"]:

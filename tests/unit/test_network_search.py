@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -224,3 +225,30 @@ def test_what_cannot_become_smaller_stays(
     search = NetworkSearch(assembly, made, BRIEF, 0.0)
     found = list(search.of_quality(12.0, 4 * BUDGET, lambda _: pytest.fail("layers")))
     assert [worst(encoded) > 12 for encoded in found] == [True]
+
+
+def test_what_the_clock_has_no_time_for_is_not_trained(
+    assembly: Assembly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers may take all of a budget: networks are then trained only if one there must be."""
+    made = encoder(assembly)
+    clocked = replace(BRIEF, seconds=3.0, clocked=True)
+    search = NetworkSearch(assembly, made, clocked, time.monotonic() - 1e6)
+    lengths: list[float] = []
+    train = made._train
+
+    def watched(budget: float, training: TrainingSettings, *rest: Any, **named: Any) -> Any:
+        lengths.append(training.seconds)
+        return train(budget, training, *rest, **named)
+
+    monkeypatch.setattr(made, "_train", watched)
+
+    def complete(_: NetworkParts) -> Encoded:
+        return pytest.fail("layers")
+
+    assert list(search.challenge(12.0, 2 * BUDGET, complete)) == []
+    assert list(search.better(BUDGET, 12.0)) == []
+    assert lengths == []
+    assert len(search.of_size(BUDGET).data) <= BUDGET
+    assert list(search.of_quality(12.0, 4 * BUDGET, complete)) != []
+    assert max(lengths) <= 0.12 * 3.0

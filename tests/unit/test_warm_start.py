@@ -27,7 +27,7 @@ from inrvis.targets import Psnr, Ratio
 from inrvis.writers import write_image
 
 SHORT = TrainingSettings(seconds=0.05, batch=2048)
-LONG = replace(SHORT, seconds=3.0)
+LONG = replace(SHORT, seconds=1.2)
 
 
 def moving(time: float, dtype: str = "float32", offset: float = 0.0, scale: float = 1.0) -> Image:
@@ -64,7 +64,7 @@ def test_a_start_needs_fewer_steps_for_the_same_quality(
     first: tuple[Path, float], tmp_path: Path
 ) -> None:
     path, cold, warm = first[0], tmp_path / "cold.inr", tmp_path / "warm.inr"
-    long = encode(moving(0.05), cold, Ratio(4), replace(SHORT, seconds=2.2))
+    long = encode(moving(0.05), cold, Ratio(4), replace(SHORT, seconds=0.7))
     short = encode(moving(0.05), warm, Ratio(4), start=start_from(path))
     assert steps_of(warm) * 3 < steps_of(cold)
     assert short.worst_psnr_db > long.worst_psnr_db
