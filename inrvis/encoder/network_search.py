@@ -13,7 +13,13 @@ from inrvis.encoder.assembly import Assembly, Encoded, NetworkParts, worst
 from inrvis.encoder.coarsest import coarsest
 from inrvis.encoder.rounding import Trained
 from inrvis.encoder.settings import TrainingSettings
-from inrvis.encoder.sizes import SMALLEST_WEIGHTS_BYTES, Sizes, gain_db, is_hopeful
+from inrvis.encoder.sizes import (
+    LONG_STEPS,
+    SMALLEST_WEIGHTS_BYTES,
+    Sizes,
+    gain_db,
+    is_hopeful,
+)
 from inrvis.encoder.training import Trial
 from inrvis.encoder.volume import VolumeEncoder, trial_of
 from inrvis.errors import UsageError
@@ -31,11 +37,13 @@ _MOST_SIZINGS, _NEAR_SIZES = 3, 1.5
 _LARGER = 1.15
 # More steps bring small networks little: the time is then better spent on several, each of a size
 # that the last ones told.
-_LONG_STEPS, _MOST_PARTS = 6000, 4
+_MOST_PARTS = 4
 _MOST_ATTEMPTS = 4
 # Share of a training for weights that settle on coarser grids, and the quality to train for then.
 # So many rounds settle weights as well as more do.
 _AGAIN_SHARE, _AGAIN_DB, _ENOUGH_ROUNDS, _MOST_GROWTH = 0.2, 0.5, 40, 1.25
+# What misses by much may grow by more.
+_MOST_GROWTH_OF_FAR = 2.0
 # A network is tried where it may save this much of what layers take.
 _CHALLENGE_SHARE = 0.9
 # So far above the quality, another training of a smaller network is worth its time; a short one
@@ -231,11 +239,11 @@ class NetworkSearch:
             # What misses little is a candidate, too: a longer training of a smaller one may fail.
             if psnr_db - _NEARLY_DB <= worst(alone) < psnr_db:
                 yield goal.complete(fitted)
-            enough = seconds * _LONG_STEPS / trained.steps
+            enough = seconds * LONG_STEPS / trained.steps
             parts = self._parts(budget, training.seconds, enough)
             times = training.seconds / seconds * (1 - _AGAIN_SHARE if trained.rounds else 1)
             whole, gain = gain_db(times, trained.steps), gain_db(times / parts, trained.steps)
-            sizes.learn(budget, trial_of(trained, brief).psnr_db + gain)
+            sizes.learn(budget, trial_of(trained, brief).psnr_db + gain, foretold=True)
             if sizes.size_for(psnr_db - (whole - gain)) > most * _MOST_HOPE:
                 return None
             before, budget = budget, min(sizes.size_for(_goal_of(trained, psnr_db)), most)
@@ -296,7 +304,9 @@ class NetworkSearch:
             further = max(sizes.size_for(_goal_of(trained, psnr_db)), least)
             if trained.rounds:
                 # Trainings differ by as much as sizes do, which must not run away.
-                further = min(further, self._part(_MOST_GROWTH, budget))
+                far = reached < psnr_db - _NEARLY_DB
+                growth = _MOST_GROWTH_OF_FAR if far else _MOST_GROWTH
+                further = min(further, self._part(growth, budget))
             budget = min(further, most)
 
     def _is_much(self, encoded: Encoded, psnr_db: float, much_db: float = _MUCH_DB) -> bool:
@@ -342,7 +352,8 @@ class NetworkSearch:
     def _told_by(self, trial: Trial, training: TrainingSettings, size: float) -> Sizes:
         """What a short training at ``size`` bytes tells of those of ``training``."""
         sizes = Sizes(self._overhead)
-        sizes.learn(size, trial.psnr_db + gain_db(training.seconds / trial.seconds))
+        gain = gain_db(training.seconds / trial.seconds, trial.steps)
+        sizes.learn(size, trial.psnr_db + gain, foretold=True)
         return sizes
 
     def _warm(self, psnr_db: float, most: float = math.inf) -> Iterator[Encoded]:

@@ -45,10 +45,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class Trial:
-    """What a training of so many seconds reached."""
+    """What a training of so many seconds and steps reached."""
 
     psnr_db: float
     seconds: float
+    steps: int
 
 
 Report = Callable[[Progress], None]

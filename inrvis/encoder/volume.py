@@ -350,4 +350,4 @@ def trial_of(trained: Trained, training: TrainingSettings) -> Trial:
 
     Of several networks the mean, which all have once their shares of the bytes are levelled out.
     """
-    return Trial(float(qualities(trained).mean()), training.seconds)
+    return Trial(float(qualities(trained).mean()), training.seconds, trained.steps)

@@ -85,12 +85,12 @@ def test_weights_are_as_fine_as_trials_tell(
     def attempt(variant: Variant) -> Trial:
         if variant.fineness == 1:
             usual_db = 30.0 if variant.density == 0.6 else 25.0
-            return Trial(gentle_db if variant.rate < 1 else usual_db, 1.0)
+            return Trial(gentle_db if variant.rate < 1 else usual_db, 1.0, 300)
         assert (variant.rate < 1) == (gentle_db > 30)
         tried.append(variant)
         if variant.fineness not in reached:
             raise UsageError("no network is so small")
-        return Trial(reached[variant.fineness], 1.0)
+        return Trial(reached[variant.fineness], 1.0, 300)
 
     def plans(variant: Variant) -> tuple[SirenSettings, ...]:
         return (plan_model((64, 64, 64), 1, 2e5, variant=variant),)
@@ -108,8 +108,8 @@ def test_small_networks_try_finer_weights_at_either_rate(usual_db: float, gentle
     def attempt(variant: Variant) -> Trial:
         gentle = variant.rate < 1
         if variant.fineness == 1:
-            return Trial(30.0 if gentle else 29.8, 1.0)
-        return Trial(gentle_db if gentle else usual_db, 1.0)
+            return Trial(30.0 if gentle else 29.8, 1.0, 300)
+        return Trial(gentle_db if gentle else usual_db, 1.0, 300)
 
     def plans(variant: Variant) -> tuple[SirenSettings, ...]:
         return (plan_model((64, 64, 64), 1, 2e4, variant=variant),)

@@ -104,6 +104,10 @@ def test_sizes_follow_from_trainings() -> None:
     # A second one tells how much bytes bring.
     sizes.learn(OVERHEAD + 2 * (8000 - OVERHEAD), 36.0)
     assert sizes.size_for(30.0) == pytest.approx(8000)
+    # But not beside what was only foretold.
+    sizes.learn(8000, 33.0, foretold=True)
+    sizes.learn(OVERHEAD + (8000 - OVERHEAD) / 2, 24.0)
+    assert sizes.size_for(30.0) == pytest.approx(8000)
     small = Sizes(OVERHEAD)
     small.learn(800, 60.0)
     assert small.size_for(10.0) == OVERHEAD + SMALLEST_WEIGHTS_BYTES
@@ -129,9 +133,14 @@ def test_better_files_are_never_told_to_be_smaller(
 
 
 def test_longer_trainings_bring_more_and_short_ones_gain_most() -> None:
-    assert gain_db(1.0) == gain_db(0.5) == 0
-    assert 0 < gain_db(2.0) < gain_db(4.0)
-    assert gain_db(2.0, 100) > gain_db(2.0, 500) > gain_db(2.0, 5000) == gain_db(2.0)
+    assert gain_db(1.0, 900) == gain_db(0.5, 900) == 0
+    assert 0 < gain_db(2.0, 900) < gain_db(4.0, 900)
+    assert gain_db(2.0, 100) > gain_db(2.0, 500) > gain_db(2.0, 1000) == gain_db(2.0, 2000)
+    # Long ones have nearly all that they will have.
+    assert gain_db(2.0, 3000) > gain_db(2.0, 5000) > gain_db(2.0, 6000) == gain_db(2.0, 60_000) > 0
+    # Twice twice is four times.
+    twice = gain_db(2.0, 500) + gain_db(2.0, 1000)
+    assert gain_db(4.0, 500) == pytest.approx(twice)
 
 
 def test_what_no_time_can_reach_is_given_up(
