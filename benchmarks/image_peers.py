@@ -145,7 +145,7 @@ class Avif(_PillowStill):
 
     name = "avif"
     pillow_format = "AVIF"
-    settings = (10, 25, 40, 60, 80)
+    settings = (1, 10, 25, 40, 60, 80)
     setting_name = "quality"
     speed: int = 6
 
@@ -172,7 +172,7 @@ class JpegXl(Still):
 
     name = "jpegxl"
     package = "imagecodecs"
-    settings = (15, 8, 4, 2, 1)
+    settings = (25, 15, 8, 4, 2, 1)
     setting_name = "distance"
     effort: int = 7
 
@@ -270,7 +270,7 @@ class X265(Video):
     encoder = "libx265"
     decoder = "hevc"
     pixel_format = "yuv444p"
-    settings = (42, 36, 30, 24, 18)
+    settings = (50, 42, 36, 30, 24, 18)
 
     def options(self, setting: float) -> dict[str, str]:
         parameters = f"keyint={self.group}:min-keyint={self.group}:scenecut=0:open-gop=0"
@@ -289,7 +289,7 @@ class SvtAv1(Video):
     encoder = "libsvtav1"
     decoder = "libdav1d"
     pixel_format = "yuv420p10le"
-    settings = (60, 50, 40, 30, 20)
+    settings = (63, 60, 50, 40, 30, 20)
     preset: int = 4
 
     def options(self, setting: float) -> dict[str, str]:

@@ -20,11 +20,12 @@ _FOLDERS = re.compile(r"(?<![^=])/(?:[^/]+/)*")
 _PACKAGES = ("numpy", "torch", "onnxruntime", "h5py", "constriction")
 
 
-def _git(*arguments: str) -> str:
-    result = subprocess.run(
+def git(*arguments: str) -> str:
+    """What git answers in this repository; nothing where it fails."""
+    done = subprocess.run(
         ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False
     )
-    return result.stdout.strip()
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _processor() -> str:
@@ -47,8 +48,8 @@ def _command(words: Sequence[str]) -> str:
 def provenance() -> dict[str, Any]:
     """Commit, machine, versions and command of this run."""
     return {
-        "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain", "--", "inrvis")),
+        "commit": git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(git("status", "--porcelain", "--", "inrvis")),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {
             "processor": _processor(),

@@ -18,7 +18,6 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +38,7 @@ from benchmarks.codec_runs import (
     watched,
 )
 from benchmarks.peers import Peer, peers
-from benchmarks.provenance import ROOT, load, save
+from benchmarks.provenance import git, load, save
 
 KINDS = ("psnr", "max_error")
 # What our files are called by the model that was asked for.
@@ -222,15 +221,9 @@ def _encode(volume: Volume, path: Path, words: Sequence[str]) -> Record:
 def _source(*paths: str) -> str:
     """Identity of the sources that a record depends on."""
     # Git shortens one name at a time.
-    names = [_git("rev-parse", "--short=12", f"HEAD:{path}") for path in paths]
-    identity = "-".join(name[0] for name in names if name) or "uncommitted"
-    return identity + "+changes" * bool(_git("status", "--porcelain", "--", *paths))
-
-
-def _git(*words: str) -> list[str]:
-    command = ["git", "-C", str(ROOT), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.split() if done.returncode == 0 else []
+    names = [git("rev-parse", "--short=12", f"HEAD:{path}") for path in paths]
+    identity = "-".join(filter(None, names)) or "uncommitted"
+    return identity + "+changes" * bool(git("status", "--porcelain", "--", *paths))
 
 
 def _versions(peer: Peer) -> Record:
