@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 from inrvis.encoder.assembly import Assembly, Encoded, NetworkParts, worst
+from inrvis.encoder.clock import Clock
 from inrvis.encoder.coarsest import coarsest
 from inrvis.encoder.rounding import Trained
 from inrvis.encoder.settings import TrainingSettings
@@ -93,7 +93,7 @@ class NetworkSearch:
         began: float,
     ) -> None:
         self._assembly, self._encoder = assembly, encoder
-        self._training, self._began = training, began
+        self._training, self._clock = training, Clock(training, began)
 
     @property
     def _overhead(self) -> int:
@@ -111,11 +111,11 @@ class NetworkSearch:
         UsageError
             If no network is as small as that.
         """
-        return self._of_size(budget, self._needed)
+        return self._of_size(budget, self._clock.needed())
 
     def better(self, budget: int, psnr_db: float) -> Iterator[Encoded]:
         """File of at most ``budget`` bytes, unless it will hardly have ``psnr_db``."""
-        left = self._remaining(self._training)
+        left = self._clock.left()
         if left is None:
             return
         try:
@@ -150,7 +150,8 @@ class NetworkSearch:
         size = self._told_by(trial, training, tried).size_for(psnr_db)
         sizes, found, fitted = Sizes(self._overhead), False, None
         for _ in range(_MOST_ATTEMPTS):
-            left = self._remaining(training, needed=fitted is None and not found)
+            one_there_is = found or fitted is not None
+            left = self._clock.left(training) if one_there_is else self._clock.needed(training)
             if left is None:
                 break
             # Where a quality is out of reach, sizes must not run away.
@@ -197,7 +198,7 @@ class NetworkSearch:
             if len(warm.data) < size:
                 yield warm
                 return
-        left = self._remaining(self._training)
+        left = self._clock.left()
         if most >= size or left is None:
             return
         try:
@@ -224,7 +225,7 @@ class NetworkSearch:
         psnr_db, most = goal.psnr_db, goal.most
         seconds = _sizing_seconds(training)
         for _ in range(_MOST_SIZINGS):
-            left = self._remaining(training)
+            left = self._clock.left(training)
             if left is None:
                 return None
             seconds = min(seconds, left.seconds)
@@ -274,7 +275,7 @@ class NetworkSearch:
         part = replace(training, seconds=training.seconds / parts)
         much_db = _MUCH_DB if parts == 1 else _MUCH_OF_SHORT_DB
         for number in range(max(2, parts)):
-            left = self._remaining(part)
+            left = self._clock.left(part)
             if left is None:
                 return
             # Coarser weights for what is above the aim are no good where rounding is the error; the
@@ -331,7 +332,7 @@ class NetworkSearch:
 
     def _try_from(self, size: float, most: float) -> tuple[float, Trial, TrainingSettings]:
         """As `_try`, at the first size from ``size`` to ``most`` that there is a network for."""
-        needed = self._needed
+        needed = self._clock.needed()
         size, (trial, left) = self._first(size, most, lambda own: self._try(own, needed))
         return size, trial, left
 
@@ -364,7 +365,7 @@ class NetworkSearch:
         budget = min(_WARM_ROOM * weights.encoded_bytes, most)
         for share in _WARM_SHARES:
             training = replace(self._training, seconds=share * self._training.seconds)
-            left = self._remaining(training)
+            left = self._clock.left(training)
             if left is None:
                 return
             trained = self._encoder.train(budget, left, weights)
@@ -373,24 +374,6 @@ class NetworkSearch:
                 yield encoded
                 return
             weights = self._encoder.after(trained)
-
-    @property
-    def _needed(self) -> TrainingSettings:
-        """What the clock has left of all training; a little in any case."""
-        return self._remaining(self._training, needed=True) or self._training
-
-    def _remaining(
-        self, training: TrainingSettings, *, needed: bool = False
-    ) -> TrainingSettings | None:
-        """As much of ``training`` as the clock has left; None if that is too little."""
-        if not self._training.clocked:
-            return training
-        left = self._training.seconds - (time.monotonic() - self._began)
-        least = min(_TRIAL_SHARE * self._training.seconds, training.seconds)
-        # Where there is nothing yet, a network there must be, even if all else took the time.
-        if left < least and not needed:
-            return None
-        return replace(training, seconds=min(training.seconds, max(left, least)))
 
     def _trained(
         self, size: float, training: TrainingSettings, psnr_db: float | None, number: int = 0
