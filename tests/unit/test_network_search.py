@@ -41,6 +41,19 @@ def encoder(assembly: Assembly) -> VolumeEncoder:
     return VolumeEncoder(assembly, "siren", device="cpu", seed=3)
 
 
+def lengths_of_trainings(made: VolumeEncoder, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds of all trainings from here on, as they come."""
+    lengths: list[float] = []
+    train = made._train
+
+    def watched(budget: float, training: TrainingSettings, *rest: Any, **named: Any) -> Any:
+        lengths.append(training.seconds)
+        return train(budget, training, *rest, **named)
+
+    monkeypatch.setattr(made, "_train", watched)
+    return lengths
+
+
 def test_weights_are_rounded_as_they_were_trained(assembly: Assembly) -> None:
     made = encoder(assembly)
     trained = made.train(BUDGET, BRIEF)
@@ -148,14 +161,7 @@ def test_what_no_time_can_reach_is_given_up(
 ) -> None:
     made = encoder(assembly)
     search = NetworkSearch(assembly, made, BRIEF, 0.0)
-    lengths: list[float] = []
-    train = made._train
-
-    def watched(budget: float, training: TrainingSettings, *rest: Any, **named: Any) -> Any:
-        lengths.append(training.seconds)
-        return train(budget, training, *rest, **named)
-
-    monkeypatch.setattr(made, "_train", watched)
+    lengths = lengths_of_trainings(made, monkeypatch)
     assert list(search.challenge(200.0, 9000, lambda _: pytest.fail("layers"))) == []
     assert sum(lengths) <= 0.2 * BRIEF.seconds
     assert list(search.better(BUDGET, 200.0)) == []
@@ -243,14 +249,7 @@ def test_what_the_clock_has_no_time_for_is_not_trained(
     made = encoder(assembly)
     clocked = replace(BRIEF, seconds=3.0, clocked=True)
     search = NetworkSearch(assembly, made, clocked, time.monotonic() - 1e6)
-    lengths: list[float] = []
-    train = made._train
-
-    def watched(budget: float, training: TrainingSettings, *rest: Any, **named: Any) -> Any:
-        lengths.append(training.seconds)
-        return train(budget, training, *rest, **named)
-
-    monkeypatch.setattr(made, "_train", watched)
+    lengths = lengths_of_trainings(made, monkeypatch)
 
     def complete(_: NetworkParts) -> Encoded:
         return pytest.fail("layers")
