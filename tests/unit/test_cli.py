@@ -54,9 +54,8 @@ def source(tmp_path_factory: pytest.TempPathFactory, field: Any) -> Path:
 
 def test_encode_and_compare(source: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:
     path = tmp_path / "f.inr"
-    done = cli(
-        "encode", source, "-o", path, "--ratio", 4, "--time-budget", 0.5, "--json", "--device=cpu"
-    )
+    words = ("--model", "siren", "--ratio", 4, "--time-budget", 0.5, "--json", "--device=cpu")
+    done = cli("encode", source, "-o", path, *words)
     assert done.status == 0, done.errors
     report = strict(done.output)
     assert set(report) == QUALITY | RATE | ENCODE | {"target_met"}
